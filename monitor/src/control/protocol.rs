@@ -1,0 +1,199 @@
+//! What is said over the control socket, and what `--output json` prints: the same types.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    Alert, CredentialKind, CredentialState, Fingerprint, Selector, Timestamp, Usage, time::rfc3339,
+};
+
+/// A client's request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "kebab-case")]
+pub enum Request {
+    /// How the daemon is.
+    Status,
+    /// All credentials known.
+    Credentials,
+    /// All identities known.
+    Identities,
+    /// The newest alerts, newest last.
+    Alerts {
+        /// How many at most.
+        limit: u32,
+    },
+    /// The usage map.
+    Usage,
+    /// Declare a credential or identity decommissioned.
+    Retire {
+        /// An absolute path, a fingerprint or a selector.
+        target: String,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Take that back.
+    Restore {
+        /// An absolute path, a fingerprint or a selector.
+        target: String,
+    },
+}
+
+/// The daemon's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "response", content = "body", rename_all = "kebab-case")]
+pub enum Response {
+    /// To [`Request::Status`].
+    Status(Box<Status>),
+    /// To [`Request::Credentials`].
+    Credentials(Vec<CredentialView>),
+    /// To [`Request::Identities`].
+    Identities(Vec<IdentityView>),
+    /// To [`Request::Alerts`].
+    Alerts(Vec<Alert>),
+    /// To [`Request::Usage`].
+    Usage(Vec<Usage>),
+    /// To [`Request::Retire`] and [`Request::Restore`]: what changed.
+    Changed(Vec<ChangeView>),
+    /// The request was understood and refused, or failed.
+    Error {
+        /// What went wrong and what to do, in one sentence.
+        message: String,
+    },
+}
+
+/// How the daemon is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The daemon's version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// When it started.
+    #[serde(with = "rfc3339")]
+    pub started: Timestamp,
+    /// Hooks are attached, running tasks and files were taken in, and the self-test is over.
+    pub ready: bool,
+    /// The kernel's release.
+    pub kernel: String,
+    /// Every hook of the sensor.
+    pub hooks: Vec<HookStatus>,
+    /// Events lost since start, over all stages.
+    pub lost: u64,
+    /// Events taken in since start.
+    pub events: u64,
+    /// Credentials known.
+    pub credentials: u64,
+    /// Files watched in the kernel.
+    pub watched_files: u64,
+    /// Identities known.
+    pub identities: u64,
+    /// Alerts raised since start.
+    pub alerts: u64,
+    /// Every sink.
+    pub sinks: Vec<SinkStatus>,
+}
+
+/// One hook of the sensor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookStatus {
+    /// What it watches: `process_exec`, `file_read`.
+    pub name: String,
+    /// How: `tp_btf sched_process_exec`, `fanotify`.
+    pub backend: String,
+    /// Whether it is in place.
+    pub attached: bool,
+    /// How often it has fired since start.
+    pub fired: u64,
+    /// How many of its events were lost.
+    pub lost: u64,
+    /// Why it is not in place, or what it does not see here.
+    pub note: Option<String>,
+}
+
+/// One sink.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkStatus {
+    /// Its type and target: `syslog tcp 10.0.0.5:601`.
+    pub name: String,
+    /// Alerts handed to it and written.
+    pub sent: u64,
+    /// Alerts that could not be written.
+    pub failed: u64,
+    /// The latest error.
+    pub error: Option<String>,
+}
+
+/// One credential, as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialView {
+    /// Its name.
+    pub fingerprint: Fingerprint,
+    /// What it is.
+    pub kind: CredentialKind,
+    /// A public word about it.
+    pub label: Option<String>,
+    /// Its state now.
+    pub state: CredentialState,
+    /// Since when it is retired, revoked or a decoy.
+    #[serde(with = "rfc3339::option")]
+    pub retired_at: Option<Timestamp>,
+    /// Who said so.
+    pub retired_by: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// The declared owner, or whom its content names.
+    pub owner: Option<Selector>,
+    /// Every path at which it lies.
+    pub paths: Vec<PathBuf>,
+    /// When it was issued.
+    #[serde(with = "rfc3339::option")]
+    pub issued: Option<Timestamp>,
+    /// When it ends.
+    #[serde(with = "rfc3339::option")]
+    pub expires: Option<Timestamp>,
+    /// When it was last used.
+    #[serde(with = "rfc3339::option")]
+    pub last_used: Option<Timestamp>,
+    /// How many uses were seen.
+    pub uses: u64,
+}
+
+/// One identity, as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityView {
+    /// Its name.
+    pub selector: Selector,
+    /// Its state now.
+    pub state: CredentialState,
+    /// Since when it is retired.
+    #[serde(with = "rfc3339::option")]
+    pub retired_at: Option<Timestamp>,
+    /// Who said so.
+    pub retired_by: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Its first act seen by this daemon.
+    #[serde(with = "rfc3339::option")]
+    pub first_seen: Option<Timestamp>,
+    /// Its latest act seen.
+    #[serde(with = "rfc3339::option")]
+    pub last_seen: Option<Timestamp>,
+    /// How many credentials it has used.
+    pub credentials_used: u64,
+}
+
+/// What `retire` or `restore` changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeView {
+    /// The fingerprint or selector.
+    pub target: String,
+    /// What it is, for credentials.
+    pub kind: Option<CredentialKind>,
+    /// The state before.
+    pub before: CredentialState,
+    /// The state now.
+    pub state: CredentialState,
+    /// Every path at which it lies, for credentials.
+    pub paths: Vec<PathBuf>,
+}

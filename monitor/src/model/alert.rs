@@ -1,0 +1,214 @@
+//! An alert: one detection with its evidence, in plain words and in the form that programs rely on.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{CredentialKind, CredentialState, Fingerprint, Selector, Timestamp, time::rfc3339};
+
+/// The detections that this version can raise. Ids are stable once published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[expect(
+    missing_docs,
+    reason = "the catalog in `detection` says what each one is"
+)]
+pub enum DetectionId {
+    #[serde(rename = "CW-101")]
+    RetiredCredentialRead,
+    #[serde(rename = "CW-102")]
+    RetiredCredentialUsed,
+    #[serde(rename = "CW-103")]
+    RetiredIdentityActive,
+    #[serde(rename = "CW-107")]
+    DecoyTouched,
+    #[serde(rename = "CW-203")]
+    MetadataService,
+    #[serde(rename = "CW-901")]
+    HookFailed,
+    #[serde(rename = "CW-902")]
+    EventsLost,
+}
+
+impl DetectionId {
+    /// As it is printed: `CW-101`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RetiredCredentialRead => "CW-101",
+            Self::RetiredCredentialUsed => "CW-102",
+            Self::RetiredIdentityActive => "CW-103",
+            Self::DecoyTouched => "CW-107",
+            Self::MetadataService => "CW-203",
+            Self::HookFailed => "CW-901",
+            Self::EventsLost => "CW-902",
+        }
+    }
+}
+
+impl fmt::Display for DetectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How much an alert matters, from the least to the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "they are their names")]
+pub enum Severity {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl Severity {
+    /// As it is written: `critical`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// How strong the evidence is that a credential was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Evidence {
+    /// It was opened or read.
+    Read,
+    /// Its reader then opened a connection.
+    ReadThenConnect,
+    /// It was seen on the wire.
+    OnTheWire,
+}
+
+impl Evidence {
+    /// As it is written: `read-then-connect`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::ReadThenConnect => "read-then-connect",
+            Self::OnTheWire => "on-the-wire",
+        }
+    }
+}
+
+/// Whether an alert still gathers repeats of its cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlertStatus {
+    /// Shown; repeats are being counted.
+    Open,
+    /// The cause has been quiet: this is the sum.
+    Ended,
+}
+
+/// One detection with its evidence. Absent things are null and never invented.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alert {
+    /// Unique, and the same on every replay of the same recording.
+    pub alert_id: String,
+    /// When the first event of this cause happened.
+    #[serde(with = "rfc3339")]
+    pub time: Timestamp,
+    /// The detection.
+    pub id: DetectionId,
+    /// How much it matters.
+    pub severity: Severity,
+    /// One line, the same for every alert of its kind: `A retired credential was read`.
+    pub title: String,
+    /// One sentence that stands alone in a SIEM: who did what with which, since when retired.
+    pub summary: String,
+    /// The acting identity.
+    pub identity: Option<Selector>,
+    /// The acting process.
+    pub process: Option<AlertProcess>,
+    /// The credential, for detections that speak of one.
+    pub credential: Option<AlertCredential>,
+    /// The other end, for detections that speak of one.
+    pub destination: Option<AlertDestination>,
+    /// The grade of evidence.
+    pub evidence: Option<Evidence>,
+    /// MITRE ATT&CK techniques: `T1552.004`.
+    pub attack: Vec<String>,
+    /// OWASP Non-Human Identities Top 10: `NHI1`.
+    pub owasp: Vec<String>,
+    /// Open, or ended with its sum.
+    pub status: AlertStatus,
+    /// How often the cause repeated after the first event.
+    pub repeats: u64,
+    /// When it last repeated.
+    #[serde(with = "rfc3339")]
+    pub last_time: Timestamp,
+}
+
+/// The process of an alert.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertProcess {
+    /// Thread group id.
+    pub pid: u32,
+    /// When it started.
+    #[serde(with = "rfc3339")]
+    pub start_time: Timestamp,
+    /// Real uid.
+    pub uid: u32,
+    /// The uid's name.
+    pub user: Option<String>,
+    /// The executable's path.
+    pub exe: Option<String>,
+    /// The systemd unit, from the cgroup.
+    pub unit: Option<String>,
+    /// The container's id, from the cgroup.
+    pub container: Option<String>,
+    /// The person who logged in, where a login was audited.
+    pub login_user: Option<String>,
+    /// The controlling terminal.
+    pub terminal: Option<String>,
+    /// Parents, nearest first.
+    pub ancestors: Vec<AlertAncestor>,
+}
+
+/// A parent of an alert's process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertAncestor {
+    /// Thread group id.
+    pub pid: u32,
+    /// The executable's path.
+    pub exe: Option<String>,
+}
+
+/// The credential of an alert.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertCredential {
+    /// Its name.
+    pub fingerprint: Fingerprint,
+    /// What it is.
+    pub kind: CredentialKind,
+    /// Where it lay when it was touched.
+    pub path: Option<String>,
+    /// Its state at that time.
+    pub state: CredentialState,
+    /// Since when it is retired.
+    #[serde(with = "rfc3339::option")]
+    pub retired_at: Option<Timestamp>,
+    /// Who retired it.
+    pub retired_by: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// When it was last used before this.
+    #[serde(with = "rfc3339::option")]
+    pub last_used: Option<Timestamp>,
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertDestination {
+    /// IPv4 or IPv6.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+}

@@ -1,0 +1,202 @@
+//! The one input of the pipeline. Everything that a stage may depend on comes in as a fact with a
+//! time: kernel events, and also what the host knew (user names, cgroup paths, credentials found,
+//! words of the operator). A recording is a list of these, which is why a replay needs neither the
+//! host nor a clock.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{CredentialState, FileId, Fingerprint, LocatedFile, Selector, Task, Timestamp};
+
+/// A fact and when it happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The event's own time.
+    pub time: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub fact: Fact,
+}
+
+/// What can happen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "kebab-case")]
+pub enum Fact {
+    /// A process that was there when the sensor started.
+    Running {
+        /// The process.
+        task: Task,
+        /// Its executable's path, where it could be read.
+        path: Option<String>,
+    },
+    /// A process replaced its program.
+    Exec {
+        /// The process, already with its new executable.
+        task: Task,
+        /// The new executable's path in the kernel's own words.
+        path: String,
+    },
+    /// A process was made.
+    Fork {
+        /// The child.
+        task: Task,
+    },
+    /// A process ended.
+    Exit {
+        /// The process.
+        task: Task,
+    },
+    /// A watched file was opened or read.
+    FileAccess {
+        /// Who did it.
+        task: Task,
+        /// The file.
+        file: FileId,
+        /// What was done.
+        access: Access,
+        /// The path by which it was opened, where the kernel told it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        path: Option<String>,
+    },
+    /// A socket was connected, or a datagram sent to an address.
+    Connect {
+        /// Who did it.
+        task: Task,
+        /// The kernel's cookie of the socket.
+        socket: u64,
+        /// The transport.
+        protocol: Protocol,
+        /// Where to.
+        destination: SocketAddr,
+    },
+    /// A watched unix socket was spoken to.
+    UnixConnect {
+        /// Who did it.
+        task: Task,
+        /// The socket's path.
+        path: String,
+    },
+    /// A connected TCP socket was closed.
+    SocketClose {
+        /// Who had connected it.
+        task: Task,
+        /// The kernel's cookie of the socket.
+        socket: u64,
+        /// Where to.
+        destination: SocketAddr,
+        /// Payload bytes sent.
+        sent: u64,
+        /// Payload bytes received.
+        received: u64,
+    },
+    /// A process changed its uid.
+    IdentityChange {
+        /// The process, still with its old uid.
+        task: Task,
+        /// The uid that it takes.
+        uid: u32,
+    },
+    /// Events that the kernel half could not deliver.
+    Lost {
+        /// The hook, or the queue behind it.
+        hook: String,
+        /// The CPU; `None` for a queue of the daemon.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cpu: Option<u32>,
+        /// How many since the last such fact.
+        count: u64,
+    },
+    /// A hook could not be attached, or is attached and does not fire.
+    HookFailed {
+        /// The hook.
+        hook: String,
+        /// The backend that was tried.
+        backend: String,
+        /// What happened and what to do, in one sentence.
+        reason: String,
+    },
+    /// The name of a uid on this host.
+    UserName {
+        /// The uid.
+        uid: u32,
+        /// Its name; `None` when it has lost it.
+        name: Option<String>,
+    },
+    /// The path of a cgroup on this host.
+    CgroupPath {
+        /// Its id.
+        id: u64,
+        /// The path below the hierarchy's mount point.
+        path: String,
+    },
+    /// Discovery found a file with credentials, or found it changed.
+    Located(LocatedFile),
+    /// A file with credentials is no longer where it was.
+    Unlocated {
+        /// Its inode.
+        file: FileId,
+        /// The path that it left.
+        path: PathBuf,
+    },
+    /// The operator or the registry files said something.
+    Registry(RegistryChange),
+    /// Nothing happened; time passed. Ends what waits for quiet.
+    Tick,
+}
+
+/// What was done with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// Opened.
+    Open,
+    /// Its content was read.
+    Read,
+    /// Its content was mapped into memory.
+    Map,
+}
+
+/// A transport protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "they are their names")]
+pub enum Protocol {
+    Tcp,
+    Udp,
+    Other,
+}
+
+/// What a registry change speaks of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// One credential, wherever it lies.
+    Credential(Fingerprint),
+    /// An identity.
+    Identity(Selector),
+    /// Whatever lies at this path, now and later. From registry files only: `retire PATH` takes
+    /// the fingerprint of what it finds.
+    Path(PathBuf),
+}
+
+/// A word about the state of a credential or an identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryChange {
+    /// Of what.
+    pub target: Target,
+    /// The new state.
+    pub state: CredentialState,
+    /// Since when, where that differs from the time of the change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Who said it: a user name, or the registry file.
+    pub by: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The identity that owns it, where it was declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Selector>,
+}

@@ -1,0 +1,21 @@
+//! The words of Credwatch: what every stage speaks of, and nothing that a stage does.
+//!
+//! This module does no input or output and knows no other module.
+
+pub mod alert;
+pub mod credential;
+pub mod fact;
+pub mod identity;
+pub mod task;
+pub mod time;
+pub mod usage;
+
+pub use alert::{Alert, AlertStatus, DetectionId, Evidence, Severity};
+pub use credential::{
+    Credential, CredentialKind, CredentialState, FileId, Fingerprint, LocatedFile,
+};
+pub use fact::{Access, Fact, Protocol, Record, RegistryChange, Target};
+pub use identity::Selector;
+pub use task::{ProcessKey, Task};
+pub use time::Timestamp;
+pub use usage::{Usage, UsageKey};

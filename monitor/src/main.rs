@@ -1,1 +1,3 @@
+//! Credwatch on the command line.
+
 fn main() {}

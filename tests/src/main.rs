@@ -1,1 +1,1 @@
-fn main() {}
+//! Credwatch tests: one binary.

@@ -1,1 +1,1 @@
-
+//! A BPF toolchain, found by trial.

@@ -1,1 +1,3 @@
+//! Credwatch own commands.
+
 fn main() {}

@@ -4,4 +4,6 @@
 //! a recording enters behind `decode`. A stage imports only earlier ones. See ARCHITECTURE.md.
 
 pub mod control;
+pub mod decode;
 pub mod model;
+pub mod sensor;

@@ -1,0 +1,314 @@
+//! Ring buffer records and map keys.
+
+#[cfg(feature = "user")]
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Declares a shared plain structure and asserts that it has exactly the size that the sum of its
+/// fields has, so that it holds no padding.
+macro_rules! shared {
+    ($(#[$doc:meta])* pub struct $name:ident = $size:literal { $($(#[$field_doc:meta])* pub $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[repr(C)]
+        #[derive(Clone, Copy)]
+        #[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+        pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
+
+        const _: () = assert!(size_of::<$name>() == $size);
+        const _: () = assert!(0 $(+ size_of::<$type>())* == $size);
+    };
+}
+
+/// Longest path that a record carries, in bytes. Longer ones keep their end, which names the file.
+pub const PATH_BYTES: usize = 512;
+/// Room behind the path that lets the verifier see that a whole component always fits.
+pub const PATH_SLACK: usize = 256;
+/// Longest basename that the kernel half compares, with its terminating zero.
+pub const NAME_BYTES: usize = 32;
+
+/// What a record says: the `kind` of its header.
+pub mod kind {
+    /// [`super::ProcessRecord`]: a task that was there at start.
+    pub const RUNNING: u16 = 1;
+    /// [`super::ProcessRecord`]: a program was replaced.
+    pub const EXEC: u16 = 2;
+    /// [`super::TaskRecord`]: a process was made; the task is the child.
+    pub const FORK: u16 = 3;
+    /// [`super::TaskRecord`]: a process ended.
+    pub const EXIT: u16 = 4;
+    /// [`super::FileRecord`]: a watched file was read.
+    pub const FILE_READ: u16 = 5;
+    /// [`super::FileRecord`]: a watched file was mapped.
+    pub const FILE_MAP: u16 = 6;
+    /// [`super::NamedFileRecord`]: a file with a watched name or in a watched directory, whose
+    /// inode is not known yet, was read.
+    pub const FILE_NAMED: u16 = 7;
+    /// [`super::NamedFileRecord`]: a process that has read a credential wrote new pages.
+    pub const FILE_WRITE: u16 = 8;
+    /// [`super::ConnectRecord`]: connect, or the first datagram to an address.
+    pub const CONNECT: u16 = 9;
+    /// [`super::UnixRecord`]: a watched unix socket was spoken to.
+    pub const UNIX: u16 = 10;
+    /// [`super::CloseRecord`]: a connected TCP socket was destroyed.
+    pub const CLOSE: u16 = 11;
+    /// [`super::IdentityRecord`]: a process takes another uid.
+    pub const IDENTITY: u16 = 12;
+}
+
+/// The hooks of the kernel half: the index into its counters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u16)]
+#[expect(missing_docs, reason = "they are their names")]
+pub enum Hook {
+    ProcessExec = 0,
+    ProcessFork = 1,
+    ProcessExit = 2,
+    FileRead = 3,
+    FileMap = 4,
+    FileFault = 5,
+    FileWrite = 6,
+    Connect4 = 7,
+    Connect6 = 8,
+    Sendmsg4 = 9,
+    Sendmsg6 = 10,
+    UnixSend = 11,
+    SocketClose = 12,
+    IdentityChange = 13,
+    RunningTasks = 14,
+}
+
+impl Hook {
+    /// How many there are.
+    pub const COUNT: u32 = 15;
+}
+
+shared! {
+    /// Counters of one hook on one CPU.
+    #[derive(Default)]
+    pub struct HookCounters = 32 {
+        /// Times that the hook found something of interest, delivered or not. For filters that
+        /// run on every read or send: times that the program ran past its filter.
+        pub fired: u64,
+        /// Records submitted.
+        pub emitted: u64,
+        /// Records that found no room in the ring.
+        pub lost: u64,
+        /// Lookups or reads of kernel memory that failed.
+        pub errors: u64,
+    }
+}
+
+shared! {
+    /// A file by device (kernel encoding) and inode.
+    #[derive(PartialEq, Eq, Hash, Debug)]
+    pub struct FileKey = 16 {
+        /// `s_dev`, `major << 20 | minor`.
+        pub dev: u64,
+        /// `i_ino`
+        pub ino: u64,
+    }
+}
+
+shared! {
+    /// The first bytes of every record.
+    pub struct Header = 24 {
+        /// One of [`kind`].
+        pub kind: u16,
+        /// The [`Hook`] that wrote it.
+        pub hook: u16,
+        /// The CPU that it ran on.
+        pub cpu: u32,
+        /// When, in nanoseconds of CLOCK_BOOTTIME.
+        pub time: u64,
+        /// Number of the record on its CPU and hook, from 1, lost ones counted: gaps are losses.
+        pub sequence: u64,
+    }
+}
+
+shared! {
+    /// Who acts: kept in task storage and copied into every record.
+    #[derive(Default)]
+    pub struct TaskInfo = 96 {
+        /// Start of the thread group leader, CLOCK_BOOTTIME nanoseconds.
+        pub start: u64,
+        /// Start of the parent's leader.
+        pub parent_start: u64,
+        /// kernfs id of the cgroup in the default (v2) hierarchy.
+        pub cgroup: u64,
+        /// kernfs id of the cgroup of the v1 controller that [`Offsets`](crate::Offsets) names; 0 without one.
+        pub cgroup_v1: u64,
+        /// Device of the executable, kernel encoding.
+        pub exe_dev: u64,
+        /// Inode of the executable.
+        pub exe_ino: u64,
+        /// Thread group id.
+        pub pid: u32,
+        /// The parent's thread group id, as at fork.
+        pub ppid: u32,
+        /// Real uid.
+        pub uid: u32,
+        /// Effective uid.
+        pub euid: u32,
+        /// Real gid.
+        pub gid: u32,
+        /// Audit login uid; `u32::MAX` when unset.
+        pub login_uid: u32,
+        /// Audit session; `u32::MAX` when unset.
+        pub session: u32,
+        /// Seconds of CLOCK_BOOTTIME at which a watched file was last read, by this task or one
+        /// that it was forked from; 0 for never.
+        pub read_at: u32,
+        /// Name of the controlling terminal, zero padded.
+        pub tty: [u8; 16],
+    }
+}
+
+shared! {
+    /// Fork and exit.
+    pub struct TaskRecord = 120 {
+        /// Header.
+        pub header: Header,
+        /// The task.
+        pub task: TaskInfo,
+    }
+}
+
+shared! {
+    /// A path as the kernel half walks it: components from the last to the first, each ended by a
+    /// zero byte, so that a walk that is cut short still holds the file's own name.
+    pub struct ReversedPath = 776 {
+        /// Bytes used.
+        pub len: u32,
+        /// 1 when the walk came to the root of the mount namespace or file system, else 0.
+        pub complete: u32,
+        /// The components.
+        pub bytes: [u8; 768],
+    }
+}
+
+const _: () = assert!(PATH_BYTES + PATH_SLACK == 768);
+
+shared! {
+    /// Exec, and tasks that were there at start.
+    pub struct ProcessRecord = 896 {
+        /// Header.
+        pub header: Header,
+        /// The task.
+        pub task: TaskInfo,
+        /// Its executable.
+        pub path: ReversedPath,
+    }
+}
+
+shared! {
+    /// A read or mapping of a watched file.
+    pub struct FileRecord = 136 {
+        /// Header.
+        pub header: Header,
+        /// The task.
+        pub task: TaskInfo,
+        /// The file.
+        pub file: FileKey,
+    }
+}
+
+shared! {
+    /// A file that the daemon should look at.
+    pub struct NamedFileRecord = 912 {
+        /// Header.
+        pub header: Header,
+        /// The task.
+        pub task: TaskInfo,
+        /// The file.
+        pub file: FileKey,
+        /// Its path below the root of its file system.
+        pub path: ReversedPath,
+    }
+}
+
+shared! {
+    /// Connect, or a datagram to an address.
+    pub struct ConnectRecord = 152 {
+        /// Header.
+        pub header: Header,
+        /// The task.
+        pub task: TaskInfo,
+        /// Socket cookie.
+        pub socket: u64,
+        /// IPv4-mapped or IPv6, network byte order.
+        pub address: [u8; 16],
+        /// Port, host byte order.
+        pub port: u16,
+        /// IPPROTO number.
+        pub protocol: u16,
+        /// AF_INET or AF_INET6, as the socket was addressed.
+        pub family: u32,
+    }
+}
+
+shared! {
+    /// A watched unix socket was spoken to for the first time by one socket.
+    pub struct UnixRecord = 136 {
+        /// Header.
+        pub header: Header,
+        /// The task.
+        pub task: TaskInfo,
+        /// The listening socket's inode in the file system.
+        pub file: FileKey,
+    }
+}
+
+shared! {
+    /// End of a TCP socket that had been connected from this host.
+    pub struct CloseRecord = 168 {
+        /// Header.
+        pub header: Header,
+        /// Who had connected it.
+        pub task: TaskInfo,
+        /// Socket cookie.
+        pub socket: u64,
+        /// IPv4-mapped or IPv6, network byte order.
+        pub address: [u8; 16],
+        /// Port, host byte order.
+        pub port: u16,
+        /// IPPROTO number.
+        pub protocol: u16,
+        /// AF_INET or AF_INET6.
+        pub family: u32,
+        /// Payload bytes sent.
+        pub sent: u64,
+        /// Payload bytes received.
+        pub received: u64,
+    }
+}
+
+shared! {
+    /// A process asks for another uid and has the right to it.
+    pub struct IdentityRecord = 128 {
+        /// Header.
+        pub header: Header,
+        /// The task, with its old uid.
+        pub task: TaskInfo,
+        /// The uid that it takes.
+        pub uid: u32,
+        /// The system call's number.
+        pub syscall: u32,
+    }
+}
+
+shared! {
+    /// What the kernel half keeps with a socket from connect to close.
+    pub struct SocketInfo = 128 {
+        /// Who connected it.
+        pub task: TaskInfo,
+        /// Socket cookie.
+        pub socket: u64,
+        /// IPv4-mapped or IPv6, network byte order.
+        pub address: [u8; 16],
+        /// Port, host byte order.
+        pub port: u16,
+        /// IPPROTO number.
+        pub protocol: u16,
+        /// AF_INET or AF_INET6; 0 when only reported-once marks are kept.
+        pub family: u32,
+    }
+}

@@ -1,0 +1,9 @@
+//! Bytes from the ring to facts. Pure, and total: any bytes give a fact, a request to look at a
+//! file, or an error that is counted; never a panic.
+
+mod clock;
+mod path;
+mod record;
+
+pub use clock::Clock;
+pub use record::{Decoded, DecodeError, Look, LookReason, decode, file_id, task};

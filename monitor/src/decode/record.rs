@@ -1,0 +1,294 @@
+//! One ring record to what it says.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use bytes::Bytes;
+use monitor_common::{
+    CloseRecord, ConnectRecord, FileKey, FileRecord, Header, IdentityRecord, NamedFileRecord,
+    ProcessRecord, TaskInfo, TaskRecord, UnixRecord, kind,
+};
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+use super::clock::Clock;
+use super::path::forward;
+use crate::model::{Access, Fact, FileId, Protocol, Record, Task, Timestamp};
+
+/// What a record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decoded {
+    /// A fact for the pipeline.
+    Fact(Record),
+    /// A file that discovery should look at before anything is said of it.
+    Look(Box<Look>),
+    /// A watched unix socket was spoken to; the sensor knows its path.
+    UnixSocket {
+        /// When.
+        time: Timestamp,
+        /// By whom.
+        task: Task,
+        /// The socket's inode.
+        file: FileId,
+    },
+}
+
+impl Decoded {
+    /// The event's time.
+    pub fn time(&self) -> Timestamp {
+        match self {
+            Self::Fact(record) => record.time,
+            Self::Look(look) => look.time,
+            Self::UnixSocket { time, .. } => *time,
+        }
+    }
+}
+
+/// A file that may hold a credential, and who touched it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// When.
+    pub time: Timestamp,
+    /// By whom.
+    pub task: Task,
+    /// The file.
+    pub file: FileId,
+    /// Its path below the root of its file system.
+    pub path: String,
+    /// Why it is worth a look.
+    pub reason: LookReason,
+}
+
+/// Why a file is worth a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LookReason {
+    /// It was read and has the name, or the directory, of a credential.
+    Named,
+    /// It was written by a process that had just read a credential.
+    WrittenAfterRead,
+}
+
+/// Why bytes are no record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Shorter than any record.
+    #[error("{0} bytes are too few for a record header")]
+    Short(usize),
+    /// A kind that this daemon does not know.
+    #[error("a record of unknown kind {0}: the kernel half and the daemon are of different builds")]
+    Kind(u16),
+    /// The length does not fit the kind.
+    #[error("a record of kind {kind} has {len} bytes")]
+    Length {
+        /// The kind.
+        kind: u16,
+        /// The length found.
+        len: usize,
+    },
+}
+
+/// Decodes one record.
+pub fn decode(bytes: &Bytes, clock: &Clock) -> Result<Decoded, DecodeError> {
+    let (header, _) =
+        Header::read_from_prefix(bytes).map_err(|_| DecodeError::Short(bytes.len()))?;
+    let time = clock.event(header.time);
+    let fact = match header.kind {
+        kind::RUNNING => {
+            let record: &ProcessRecord = body(bytes, header.kind)?;
+            let path = forward(&record.path);
+            let path = (record.path.len > 0).then_some(path);
+            Fact::Running { task: task(&record.task, clock), path }
+        }
+        kind::EXEC => {
+            let record: &ProcessRecord = body(bytes, header.kind)?;
+            Fact::Exec { task: task(&record.task, clock), path: forward(&record.path) }
+        }
+        kind::FORK => {
+            let record: &TaskRecord = body(bytes, header.kind)?;
+            Fact::Fork { task: task(&record.task, clock) }
+        }
+        kind::EXIT => {
+            let record: &TaskRecord = body(bytes, header.kind)?;
+            Fact::Exit { task: task(&record.task, clock) }
+        }
+        kind::FILE_READ | kind::FILE_MAP => {
+            let record: &FileRecord = body(bytes, header.kind)?;
+            let access = if header.kind == kind::FILE_READ { Access::Read } else { Access::Map };
+            Fact::FileAccess {
+                task: task(&record.task, clock),
+                file: file_id(record.file),
+                access,
+                path: None,
+            }
+        }
+        kind::FILE_NAMED | kind::FILE_WRITE => {
+            let record: &NamedFileRecord = body(bytes, header.kind)?;
+            let reason = if header.kind == kind::FILE_NAMED {
+                LookReason::Named
+            } else {
+                LookReason::WrittenAfterRead
+            };
+            return Ok(Decoded::Look(Box::new(Look {
+                time,
+                task: task(&record.task, clock),
+                file: file_id(record.file),
+                path: forward(&record.path),
+                reason,
+            })));
+        }
+        kind::CONNECT => {
+            let record: &ConnectRecord = body(bytes, header.kind)?;
+            Fact::Connect {
+                task: task(&record.task, clock),
+                socket: record.socket,
+                protocol: protocol(record.protocol),
+                destination: address(record.address, record.port),
+            }
+        }
+        kind::UNIX => {
+            let record: &UnixRecord = body(bytes, header.kind)?;
+            return Ok(Decoded::UnixSocket {
+                time,
+                task: task(&record.task, clock),
+                file: file_id(record.file),
+            });
+        }
+        kind::CLOSE => {
+            let record: &CloseRecord = body(bytes, header.kind)?;
+            Fact::SocketClose {
+                task: task(&record.task, clock),
+                socket: record.socket,
+                destination: address(record.address, record.port),
+                sent: record.sent,
+                received: record.received,
+            }
+        }
+        kind::IDENTITY => {
+            let record: &IdentityRecord = body(bytes, header.kind)?;
+            Fact::IdentityChange { task: task(&record.task, clock), uid: record.uid }
+        }
+        unknown => return Err(DecodeError::Kind(unknown)),
+    };
+    Ok(Decoded::Fact(Record { time, fact }))
+}
+
+/// The whole record, in place: ring memory is eight-byte aligned and `Bytes` made from it too, but
+/// a recording of raw bytes need not be, so alignment is checked with the length.
+fn body<T: FromBytes + KnownLayout + Immutable>(
+    bytes: &Bytes,
+    kind: u16,
+) -> Result<&T, DecodeError> {
+    T::ref_from_bytes(bytes).map_err(|_| DecodeError::Length { kind, len: bytes.len() })
+}
+
+/// A task as the kernel half keeps it, in the daemon's words.
+pub fn task(info: &TaskInfo, clock: &Clock) -> Task {
+    let tty: Vec<u8> = info.tty.iter().copied().take_while(|byte| *byte != 0).collect();
+    Task {
+        pid: info.pid,
+        start: clock.start(info.start),
+        ppid: info.ppid,
+        parent_start: clock.start(info.parent_start),
+        uid: info.uid,
+        euid: info.euid,
+        gid: info.gid,
+        login_uid: (info.login_uid != u32::MAX).then_some(info.login_uid),
+        session: (info.session != u32::MAX).then_some(info.session),
+        cgroup: info.cgroup,
+        cgroup_v1: info.cgroup_v1,
+        exe: file_id(FileKey { dev: info.exe_dev, ino: info.exe_ino }),
+        tty: (!tty.is_empty()).then(|| String::from_utf8_lossy(&tty).into_owned()),
+    }
+}
+
+/// From the kernel's encoding of a device (`major << 20 | minor`) to that of stat(2).
+pub fn file_id(key: FileKey) -> FileId {
+    let major = u32::try_from((key.dev >> 20) & 0xfff).unwrap_or(0);
+    let minor = u32::try_from(key.dev & 0xf_ffff).unwrap_or(0);
+    FileId { dev: rustix::fs::makedev(major, minor), ino: key.ino }
+}
+
+fn address(bytes: [u8; 16], port: u16) -> SocketAddr {
+    let address = Ipv6Addr::from(bytes);
+    let address = address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4);
+    SocketAddr::new(address, port)
+}
+
+fn protocol(number: u16) -> Protocol {
+    match number {
+        6 => Protocol::Tcp,
+        17 => Protocol::Udp,
+        _ => Protocol::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use zerocopy::{FromZeros, IntoBytes};
+
+    use super::*;
+
+    const CLOCK: Clock = Clock::FIXED;
+
+    fn bytes_of<T: IntoBytes + Immutable>(record: &T) -> Bytes {
+        // Bytes::copy_from_slice gives no alignment promise; a vector of u64 does.
+        let raw = record.as_bytes();
+        let mut words = vec![0u64; raw.len().div_ceil(8)];
+        words.as_mut_bytes()[..raw.len()].copy_from_slice(raw);
+        Bytes::from_owner(Words(words)).slice(..raw.len())
+    }
+
+    struct Words(Vec<u64>);
+
+    impl AsRef<[u8]> for Words {
+        fn as_ref(&self) -> &[u8] {
+            self.0.as_bytes()
+        }
+    }
+
+    #[test]
+    fn a_connect_comes_out_as_it_went_in() {
+        let mut record = ConnectRecord::new_zeroed();
+        record.header.kind = kind::CONNECT;
+        record.header.time = 7;
+        record.task.pid = 42;
+        record.task.login_uid = u32::MAX;
+        record.task.tty[..4].copy_from_slice(b"pts0");
+        record.address = std::net::Ipv4Addr::new(169, 254, 169, 254).to_ipv6_mapped().octets();
+        record.port = 80;
+        record.protocol = 6;
+        let Ok(Decoded::Fact(Record { time, fact: Fact::Connect { task, destination, .. } })) =
+            decode(&bytes_of(&record), &CLOCK)
+        else {
+            panic!("not a connect");
+        };
+        assert_eq!(time, Timestamp(7));
+        assert_eq!(destination.to_string(), "169.254.169.254:80");
+        assert_eq!((task.pid, task.login_uid, task.tty.as_deref()), (42, None, Some("pts0")));
+    }
+
+    #[test]
+    fn devices_come_out_as_stat_gives_them() {
+        // 254:3, as the kernel packs it.
+        let id = file_id(FileKey { dev: 254 << 20 | 3, ino: 9 });
+        assert_eq!(id, FileId { dev: rustix::fs::makedev(254, 3), ino: 9 });
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_decode_or_fail_and_never_panic(
+            kind in 0u16..14,
+            mut raw in proptest::collection::vec(any::<u8>(), 0..1_000),
+            fit in any::<bool>(),
+        ) {
+            if fit && raw.len() >= 2 {
+                raw[..2].copy_from_slice(&kind.to_ne_bytes());
+                let sizes = [0, 896, 896, 120, 120, 136, 136, 912, 912, 152, 136, 168, 128, 3];
+                raw.resize(sizes[usize::from(kind)], 0xa5);
+            }
+            let mut words = vec![0u64; raw.len().div_ceil(8)];
+            words.as_mut_bytes()[..raw.len()].copy_from_slice(&raw);
+            let len = raw.len();
+            let _ = decode(&Bytes::from_owner(Words(words)).slice(..len), &CLOCK);
+        }
+    }
+}

@@ -3,7 +3,10 @@
 //! Data goes one way: `sensor` → `decode` → `attribution` → `registry` → `detection` → `sinks`;
 //! a recording enters behind `decode`. A stage imports only earlier ones. See ARCHITECTURE.md.
 
+pub mod attribution;
 pub mod control;
 pub mod decode;
+pub mod detection;
 pub mod model;
+pub mod registry;
 pub mod sensor;

@@ -2,5 +2,6 @@
 //! One JSON object a line each way; a connection carries any number of requests.
 
 pub mod protocol;
+pub mod views;
 
 pub use protocol::{Request, Response};

@@ -14,12 +14,18 @@ pub struct Clock {
 
 impl Clock {
     /// Both clocks at the same: for tests and benchmarks.
-    pub const FIXED: Self = Self { at_start: 0, present: 0 };
+    pub const FIXED: Self = Self {
+        at_start: 0,
+        present: 0,
+    };
 
     /// From a reading of both clocks at the same moment: UTC, and nanoseconds since boot.
     pub fn new(utc: Timestamp, boot: u64) -> Self {
         let distance = distance(utc, boot);
-        Self { at_start: distance, present: distance }
+        Self {
+            at_start: distance,
+            present: distance,
+        }
     }
 
     /// Takes a new reading of both clocks.
@@ -39,11 +45,16 @@ impl Clock {
 }
 
 fn distance(utc: Timestamp, boot: u64) -> i64 {
-    utc.0.saturating_sub(i64::try_from(boot).unwrap_or(i64::MAX))
+    utc.0
+        .saturating_sub(i64::try_from(boot).unwrap_or(i64::MAX))
 }
 
 fn convert(boot: u64, distance: i64) -> Timestamp {
-    Timestamp(i64::try_from(boot).unwrap_or(i64::MAX).saturating_add(distance))
+    Timestamp(
+        i64::try_from(boot)
+            .unwrap_or(i64::MAX)
+            .saturating_add(distance),
+    )
 }
 
 #[cfg(test)]
@@ -53,9 +64,15 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_moves_events_and_not_starts() {
         let mut clock = Clock::new(Timestamp(1_000), 400);
-        assert_eq!((clock.event(500), clock.start(500)), (Timestamp(1_100), Timestamp(1_100)));
+        assert_eq!(
+            (clock.event(500), clock.start(500)),
+            (Timestamp(1_100), Timestamp(1_100))
+        );
         clock.adjust(Timestamp(9_000), 600);
-        assert_eq!((clock.event(700), clock.start(500)), (Timestamp(9_100), Timestamp(1_100)));
+        assert_eq!(
+            (clock.event(700), clock.start(500)),
+            (Timestamp(9_100), Timestamp(1_100))
+        );
         assert_eq!(clock.event(u64::MAX), Timestamp(i64::MAX));
     }
 }

@@ -27,7 +27,11 @@ mod tests {
     fn path(components: &[u8], complete: u32) -> ReversedPath {
         let mut bytes = [0; 768];
         bytes[..components.len()].copy_from_slice(components);
-        ReversedPath { len: components.len() as u32, complete, bytes }
+        ReversedPath {
+            len: components.len() as u32,
+            complete,
+            bytes,
+        }
     }
 
     #[test]

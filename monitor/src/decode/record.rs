@@ -7,7 +7,7 @@ use monitor_common::{
     CloseRecord, ConnectRecord, FileKey, FileRecord, Header, IdentityRecord, NamedFileRecord,
     ProcessRecord, TaskInfo, TaskRecord, UnixRecord, kind,
 };
-use zerocopy::{FromBytes, Immutable, KnownLayout};
+use zerocopy::FromBytes;
 
 use super::clock::Clock;
 use super::path::forward;
@@ -92,26 +92,40 @@ pub fn decode(bytes: &Bytes, clock: &Clock) -> Result<Decoded, DecodeError> {
     let time = clock.event(header.time);
     let fact = match header.kind {
         kind::RUNNING => {
-            let record: &ProcessRecord = body(bytes, header.kind)?;
+            let record: ProcessRecord = body(bytes, header.kind)?;
             let path = forward(&record.path);
             let path = (record.path.len > 0).then_some(path);
-            Fact::Running { task: task(&record.task, clock), path }
+            Fact::Running {
+                task: task(&record.task, clock),
+                path,
+            }
         }
         kind::EXEC => {
-            let record: &ProcessRecord = body(bytes, header.kind)?;
-            Fact::Exec { task: task(&record.task, clock), path: forward(&record.path) }
+            let record: ProcessRecord = body(bytes, header.kind)?;
+            Fact::Exec {
+                task: task(&record.task, clock),
+                path: forward(&record.path),
+            }
         }
         kind::FORK => {
-            let record: &TaskRecord = body(bytes, header.kind)?;
-            Fact::Fork { task: task(&record.task, clock) }
+            let record: TaskRecord = body(bytes, header.kind)?;
+            Fact::Fork {
+                task: task(&record.task, clock),
+            }
         }
         kind::EXIT => {
-            let record: &TaskRecord = body(bytes, header.kind)?;
-            Fact::Exit { task: task(&record.task, clock) }
+            let record: TaskRecord = body(bytes, header.kind)?;
+            Fact::Exit {
+                task: task(&record.task, clock),
+            }
         }
         kind::FILE_READ | kind::FILE_MAP => {
-            let record: &FileRecord = body(bytes, header.kind)?;
-            let access = if header.kind == kind::FILE_READ { Access::Read } else { Access::Map };
+            let record: FileRecord = body(bytes, header.kind)?;
+            let access = if header.kind == kind::FILE_READ {
+                Access::Read
+            } else {
+                Access::Map
+            };
             Fact::FileAccess {
                 task: task(&record.task, clock),
                 file: file_id(record.file),
@@ -120,7 +134,7 @@ pub fn decode(bytes: &Bytes, clock: &Clock) -> Result<Decoded, DecodeError> {
             }
         }
         kind::FILE_NAMED | kind::FILE_WRITE => {
-            let record: &NamedFileRecord = body(bytes, header.kind)?;
+            let record: NamedFileRecord = body(bytes, header.kind)?;
             let reason = if header.kind == kind::FILE_NAMED {
                 LookReason::Named
             } else {
@@ -135,7 +149,7 @@ pub fn decode(bytes: &Bytes, clock: &Clock) -> Result<Decoded, DecodeError> {
             })));
         }
         kind::CONNECT => {
-            let record: &ConnectRecord = body(bytes, header.kind)?;
+            let record: ConnectRecord = body(bytes, header.kind)?;
             Fact::Connect {
                 task: task(&record.task, clock),
                 socket: record.socket,
@@ -144,7 +158,7 @@ pub fn decode(bytes: &Bytes, clock: &Clock) -> Result<Decoded, DecodeError> {
             }
         }
         kind::UNIX => {
-            let record: &UnixRecord = body(bytes, header.kind)?;
+            let record: UnixRecord = body(bytes, header.kind)?;
             return Ok(Decoded::UnixSocket {
                 time,
                 task: task(&record.task, clock),
@@ -152,7 +166,7 @@ pub fn decode(bytes: &Bytes, clock: &Clock) -> Result<Decoded, DecodeError> {
             });
         }
         kind::CLOSE => {
-            let record: &CloseRecord = body(bytes, header.kind)?;
+            let record: CloseRecord = body(bytes, header.kind)?;
             Fact::SocketClose {
                 task: task(&record.task, clock),
                 socket: record.socket,
@@ -162,26 +176,33 @@ pub fn decode(bytes: &Bytes, clock: &Clock) -> Result<Decoded, DecodeError> {
             }
         }
         kind::IDENTITY => {
-            let record: &IdentityRecord = body(bytes, header.kind)?;
-            Fact::IdentityChange { task: task(&record.task, clock), uid: record.uid }
+            let record: IdentityRecord = body(bytes, header.kind)?;
+            Fact::IdentityChange {
+                task: task(&record.task, clock),
+                uid: record.uid,
+            }
         }
         unknown => return Err(DecodeError::Kind(unknown)),
     };
     Ok(Decoded::Fact(Record { time, fact }))
 }
 
-/// The whole record, in place: ring memory is eight-byte aligned and `Bytes` made from it too, but
-/// a recording of raw bytes need not be, so alignment is checked with the length.
-fn body<T: FromBytes + KnownLayout + Immutable>(
-    bytes: &Bytes,
-    kind: u16,
-) -> Result<&T, DecodeError> {
-    T::ref_from_bytes(bytes).map_err(|_| DecodeError::Length { kind, len: bytes.len() })
+/// The whole record. Read and not borrowed, because a slice of `Bytes` promises no alignment.
+fn body<T: FromBytes>(bytes: &Bytes, kind: u16) -> Result<T, DecodeError> {
+    T::read_from_bytes(bytes).map_err(|_| DecodeError::Length {
+        kind,
+        len: bytes.len(),
+    })
 }
 
 /// A task as the kernel half keeps it, in the daemon's words.
 pub fn task(info: &TaskInfo, clock: &Clock) -> Task {
-    let tty: Vec<u8> = info.tty.iter().copied().take_while(|byte| *byte != 0).collect();
+    let tty: Vec<u8> = info
+        .tty
+        .iter()
+        .copied()
+        .take_while(|byte| *byte != 0)
+        .collect();
     Task {
         pid: info.pid,
         start: clock.start(info.start),
@@ -194,7 +215,10 @@ pub fn task(info: &TaskInfo, clock: &Clock) -> Task {
         session: (info.session != u32::MAX).then_some(info.session),
         cgroup: info.cgroup,
         cgroup_v1: info.cgroup_v1,
-        exe: file_id(FileKey { dev: info.exe_dev, ino: info.exe_ino }),
+        exe: file_id(FileKey {
+            dev: info.exe_dev,
+            ino: info.exe_ino,
+        }),
         tty: (!tty.is_empty()).then(|| String::from_utf8_lossy(&tty).into_owned()),
     }
 }
@@ -203,12 +227,17 @@ pub fn task(info: &TaskInfo, clock: &Clock) -> Task {
 pub fn file_id(key: FileKey) -> FileId {
     let major = u32::try_from((key.dev >> 20) & 0xfff).unwrap_or(0);
     let minor = u32::try_from(key.dev & 0xf_ffff).unwrap_or(0);
-    FileId { dev: rustix::fs::makedev(major, minor), ino: key.ino }
+    FileId {
+        dev: rustix::fs::makedev(major, minor),
+        ino: key.ino,
+    }
 }
 
 fn address(bytes: [u8; 16], port: u16) -> SocketAddr {
     let address = Ipv6Addr::from(bytes);
-    let address = address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4);
+    let address = address
+        .to_ipv4_mapped()
+        .map_or(IpAddr::V6(address), IpAddr::V4);
     SocketAddr::new(address, port)
 }
 
@@ -223,26 +252,14 @@ fn protocol(number: u16) -> Protocol {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use zerocopy::{FromZeros, IntoBytes};
+    use zerocopy::{FromZeros, Immutable, IntoBytes};
 
     use super::*;
 
     const CLOCK: Clock = Clock::FIXED;
 
     fn bytes_of<T: IntoBytes + Immutable>(record: &T) -> Bytes {
-        // Bytes::copy_from_slice gives no alignment promise; a vector of u64 does.
-        let raw = record.as_bytes();
-        let mut words = vec![0u64; raw.len().div_ceil(8)];
-        words.as_mut_bytes()[..raw.len()].copy_from_slice(raw);
-        Bytes::from_owner(Words(words)).slice(..raw.len())
-    }
-
-    struct Words(Vec<u64>);
-
-    impl AsRef<[u8]> for Words {
-        fn as_ref(&self) -> &[u8] {
-            self.0.as_bytes()
-        }
+        Bytes::copy_from_slice(record.as_bytes())
     }
 
     #[test]
@@ -253,24 +270,42 @@ mod tests {
         record.task.pid = 42;
         record.task.login_uid = u32::MAX;
         record.task.tty[..4].copy_from_slice(b"pts0");
-        record.address = std::net::Ipv4Addr::new(169, 254, 169, 254).to_ipv6_mapped().octets();
+        record.address = std::net::Ipv4Addr::new(169, 254, 169, 254)
+            .to_ipv6_mapped()
+            .octets();
         record.port = 80;
         record.protocol = 6;
-        let Ok(Decoded::Fact(Record { time, fact: Fact::Connect { task, destination, .. } })) =
-            decode(&bytes_of(&record), &CLOCK)
+        let Ok(Decoded::Fact(Record {
+            time,
+            fact: Fact::Connect {
+                task, destination, ..
+            },
+        })) = decode(&bytes_of(&record), &CLOCK)
         else {
             panic!("not a connect");
         };
         assert_eq!(time, Timestamp(7));
         assert_eq!(destination.to_string(), "169.254.169.254:80");
-        assert_eq!((task.pid, task.login_uid, task.tty.as_deref()), (42, None, Some("pts0")));
+        assert_eq!(
+            (task.pid, task.login_uid, task.tty.as_deref()),
+            (42, None, Some("pts0"))
+        );
     }
 
     #[test]
     fn devices_come_out_as_stat_gives_them() {
         // 254:3, as the kernel packs it.
-        let id = file_id(FileKey { dev: 254 << 20 | 3, ino: 9 });
-        assert_eq!(id, FileId { dev: rustix::fs::makedev(254, 3), ino: 9 });
+        let id = file_id(FileKey {
+            dev: 254 << 20 | 3,
+            ino: 9,
+        });
+        assert_eq!(
+            id,
+            FileId {
+                dev: rustix::fs::makedev(254, 3),
+                ino: 9
+            }
+        );
     }
 
     proptest! {
@@ -285,10 +320,7 @@ mod tests {
                 let sizes = [0, 896, 896, 120, 120, 136, 136, 912, 912, 152, 136, 168, 128, 3];
                 raw.resize(sizes[usize::from(kind)], 0xa5);
             }
-            let mut words = vec![0u64; raw.len().div_ceil(8)];
-            words.as_mut_bytes()[..raw.len()].copy_from_slice(&raw);
-            let len = raw.len();
-            let _ = decode(&Bytes::from_owner(Words(words)).slice(..len), &CLOCK);
+            let _ = decode(&Bytes::from(raw), &CLOCK);
         }
     }
 }

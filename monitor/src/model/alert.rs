@@ -45,6 +45,39 @@ impl DetectionId {
     }
 }
 
+impl DetectionId {
+    /// All of them, in the order of their ids.
+    pub const ALL: [Self; 7] = [
+        Self::RetiredCredentialRead,
+        Self::RetiredCredentialUsed,
+        Self::RetiredIdentityActive,
+        Self::DecoyTouched,
+        Self::MetadataService,
+        Self::HookFailed,
+        Self::EventsLost,
+    ];
+}
+
+impl std::str::FromStr for DetectionId {
+    type Err = UnknownDetection;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL
+            .into_iter()
+            .find(|id| id.as_str().eq_ignore_ascii_case(text));
+        known.ok_or_else(|| UnknownDetection {
+            text: text.to_owned(),
+        })
+    }
+}
+
+/// A text that is no detection's id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no detection of this version; they are {}", DetectionId::ALL.map(DetectionId::as_str).join(", "))]
+pub struct UnknownDetection {
+    text: String,
+}
+
 impl fmt::Display for DetectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

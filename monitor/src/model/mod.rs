@@ -10,7 +10,10 @@ pub mod task;
 pub mod time;
 pub mod usage;
 
-pub use alert::{Alert, AlertStatus, DetectionId, Evidence, Severity};
+pub use alert::{
+    Alert, AlertAncestor, AlertCredential, AlertDestination, AlertProcess, AlertStatus,
+    DetectionId, Evidence, Severity,
+};
 pub use credential::{
     Credential, CredentialKind, CredentialState, FileId, Fingerprint, LocatedFile,
 };

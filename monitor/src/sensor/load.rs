@@ -70,8 +70,12 @@ pub(super) fn load(settings: Settings) -> Result<(Ebpf, Vec<Attached>), LoadErro
     if OBJECT.is_empty() {
         return Err(LoadError::HostOnly);
     }
-    if !caps::has_cap(None, caps::CapSet::Effective, caps::Capability::CAP_SYS_ADMIN)
-        .unwrap_or(false)
+    if !caps::has_cap(
+        None,
+        caps::CapSet::Effective,
+        caps::Capability::CAP_SYS_ADMIN,
+    )
+    .unwrap_or(false)
     {
         return Err(LoadError::NotPermitted);
     }
@@ -91,7 +95,12 @@ pub(super) fn load(settings: Settings) -> Result<(Ebpf, Vec<Attached>), LoadErro
         .map(|spec| {
             let failure = attach(&mut ebpf, spec, &btf).err();
             if let Some(reason) = &failure {
-                tracing::warn!(hook = spec.name, backend = spec.attach.backend(), reason, "hook not attached");
+                tracing::warn!(
+                    hook = spec.name,
+                    backend = spec.attach.backend(),
+                    reason,
+                    "hook not attached"
+                );
             }
             Attached { spec, failure }
         })
@@ -100,7 +109,9 @@ pub(super) fn load(settings: Settings) -> Result<(Ebpf, Vec<Attached>), LoadErro
 }
 
 fn attach(ebpf: &mut Ebpf, spec: &HookSpec, btf: &Btf) -> Result<(), String> {
-    let program = ebpf.program_mut(spec.name).ok_or("the kernel half has no such program")?;
+    let program = ebpf
+        .program_mut(spec.name)
+        .ok_or("the kernel half has no such program")?;
     match spec.attach {
         Attach::Tracepoint(tracepoint) => {
             let program: &mut BtfTracePoint = program.try_into().map_err(explain)?;
@@ -113,7 +124,9 @@ fn attach(ebpf: &mut Ebpf, spec: &HookSpec, btf: &Btf) -> Result<(), String> {
             let program: &mut CgroupSockAddr = program.try_into().map_err(explain)?;
             program.load().map_err(explain)?;
             // Links are "multi" by nature; asking for it explicitly is refused.
-            program.attach(root, CgroupAttachMode::Single).map_err(explain)?;
+            program
+                .attach(root, CgroupAttachMode::Single)
+                .map_err(explain)?;
         }
         Attach::TaskIterator => {
             let program: &mut Iter = program.try_into().map_err(explain)?;
@@ -125,7 +138,9 @@ fn attach(ebpf: &mut Ebpf, spec: &HookSpec, btf: &Btf) -> Result<(), String> {
 
 /// Walks every running task through the iterator, which fills task storage and the ring.
 pub(super) fn walk_running_tasks(ebpf: &mut Ebpf) -> Result<(), String> {
-    let program = ebpf.program_mut("running_tasks").ok_or("no iterator in the kernel half")?;
+    let program = ebpf
+        .program_mut("running_tasks")
+        .ok_or("no iterator in the kernel half")?;
     let program: &mut Iter = program.try_into().map_err(explain)?;
     let link = program.attach().map_err(explain)?;
     let link = program.take_link(link).map_err(explain)?;
@@ -138,7 +153,10 @@ pub(super) fn walk_running_tasks(ebpf: &mut Ebpf) -> Result<(), String> {
 /// Where the cgroup v2 hierarchy is mounted: `/sys/fs/cgroup`, or a place beside v1 on a hybrid.
 pub(super) fn cgroup2_root() -> Option<PathBuf> {
     let mounts = procfs::process::Process::myself().ok()?.mountinfo().ok()?;
-    mounts.into_iter().find(|mount| mount.fs_type == "cgroup2").map(|mount| mount.mount_point)
+    mounts
+        .into_iter()
+        .find(|mount| mount.fs_type == "cgroup2")
+        .map(|mount| mount.mount_point)
 }
 
 /// An error with its causes in one line; of a verifier's log the last lines, which say why.
@@ -154,8 +172,17 @@ fn explain(error: impl std::error::Error) -> String {
     match lines.as_slice() {
         [] | [_] => text,
         [first, rest @ ..] => {
-            let tail = rest.iter().rev().filter(|line| !line.trim().is_empty()).take(4);
-            let tail: Vec<_> = tail.copied().collect::<Vec<_>>().into_iter().rev().collect();
+            let tail = rest
+                .iter()
+                .rev()
+                .filter(|line| !line.trim().is_empty())
+                .take(4);
+            let tail: Vec<_> = tail
+                .copied()
+                .collect::<Vec<_>>()
+                .into_iter()
+                .rev()
+                .collect();
             format!("{first} … {}", tail.join(" | "))
         }
     }
@@ -167,9 +194,18 @@ mod tests {
 
     #[test]
     fn every_hook_loads() {
-        let (mut ebpf, attached) = load(Settings { own_pid: std::process::id(), ring_bytes: 4 << 20 }).unwrap();
+        let (mut ebpf, attached) = load(Settings {
+            own_pid: std::process::id(),
+            ring_bytes: 4 << 20,
+        })
+        .unwrap();
         for hook in &attached {
-            println!("{} {} {:?}", hook.spec.name, hook.spec.attach.backend(), hook.failure);
+            println!(
+                "{} {} {:?}",
+                hook.spec.name,
+                hook.spec.attach.backend(),
+                hook.failure
+            );
         }
         walk_running_tasks(&mut ebpf).unwrap();
         assert!(attached.iter().all(|hook| hook.failure.is_none()));

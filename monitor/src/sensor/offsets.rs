@@ -18,7 +18,9 @@ pub enum OffsetError {
         source: btf_rs::Error,
     },
     /// A structure or member that no program can do without.
-    #[error("this kernel has no `{structure}.{member}`: Credwatch does not know its layout; please report `uname -r`")]
+    #[error(
+        "this kernel has no `{structure}.{member}`: Credwatch does not know its layout; please report `uname -r`"
+    )]
     Missing {
         /// The structure.
         structure: &'static str,
@@ -35,8 +37,12 @@ const OPTIONAL: &[&str] = &["loginuid", "sessionid"];
 
 /// Reads every offset that the kernel half needs. The settings among them stay zero.
 pub(super) fn read() -> Result<Offsets, OffsetError> {
-    let btf = Btf::from_file_with_backend(VMLINUX, Backend::Mmap)
-        .map_err(|source| OffsetError::NoBtf { path: VMLINUX, source })?;
+    let btf = Btf::from_file_with_backend(VMLINUX, Backend::Mmap).map_err(|source| {
+        OffsetError::NoBtf {
+            path: VMLINUX,
+            source,
+        }
+    })?;
     let mut offsets = Offsets::default();
     for (structure, member, slot) in offsets.members() {
         *slot = match member_offset(&btf, structure, member) {
@@ -74,14 +80,20 @@ fn member_offset(btf: &Btf, structure: &str, path: &str) -> Option<u32> {
 }
 
 fn in_type(btf: &Btf, of: &Type, path: &str) -> Option<u32> {
-    let (Type::Struct(of) | Type::Union(of)) = of else { return None };
+    let (Type::Struct(of) | Type::Union(of)) = of else {
+        return None;
+    };
     let (first, rest) = match path.split_once('.') {
         Some((first, rest)) => (first, Some(rest)),
         None => (path, None),
     };
     of.members.iter().find_map(|member| {
         let name = btf.resolve_name(member).unwrap_or_default();
-        let inner = if name == first { rest } else { name.is_empty().then_some(path) };
+        let inner = if name == first {
+            rest
+        } else {
+            name.is_empty().then_some(path)
+        };
         match inner {
             None if name == first => Some(member.bit_offset()),
             None => None,

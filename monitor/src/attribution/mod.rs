@@ -1,0 +1,96 @@
+//! Who acts: from a task to a machine identity, with the process's executable and parents. Pure:
+//! what the host knows (names of uids, paths of cgroups) came in as facts.
+
+mod cgroup;
+mod host;
+mod process;
+
+pub use cgroup::{Placement, placement};
+pub use host::Host;
+pub use process::{Process, Processes};
+
+use crate::model::{AlertAncestor, AlertProcess, Selector, Task, Timestamp};
+
+/// Most parents that an actor carries.
+const ANCESTORS: usize = 8;
+
+/// An attributed task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// The task.
+    pub task: Task,
+    /// Every selector that holds for it, the most specific first. Never empty.
+    pub selectors: Vec<Selector>,
+    /// The uid's name.
+    pub user: Option<String>,
+    /// Who logged in.
+    pub login_user: Option<String>,
+    /// The executable's path.
+    pub exe: Option<String>,
+    /// Unit and container, from the cgroup.
+    pub placement: Placement,
+    /// Parents, nearest first.
+    pub ancestors: Vec<AlertAncestor>,
+}
+
+impl Actor {
+    /// Names a task's actor.
+    pub fn of(task: &Task, processes: &Processes, host: &Host) -> Self {
+        let v2 = host.cgroup(task.cgroup).map(placement).unwrap_or_default();
+        let v1 = host
+            .cgroup(task.cgroup_v1)
+            .map(placement)
+            .unwrap_or_default();
+        let placement = v2.or(v1);
+        let user = host.user(task.uid).map(str::to_owned);
+        let mut selectors = Vec::with_capacity(3);
+        if let Some(container) = &placement.container {
+            selectors.push(Selector::container_id(container));
+        }
+        if let Some(unit) = placement.service() {
+            selectors.push(Selector::systemd_unit(unit));
+        }
+        selectors.push(match &user {
+            Some(user) => Selector::unix_user(user),
+            None => Selector::unix_uid(task.uid),
+        });
+        Self {
+            selectors,
+            user,
+            login_user: task
+                .login_uid
+                .and_then(|uid| host.user(uid))
+                .map(str::to_owned),
+            exe: processes.exe(task).map(str::to_owned),
+            placement,
+            ancestors: processes.ancestors(task).take(ANCESTORS).collect(),
+            task: task.clone(),
+        }
+    }
+
+    /// The most specific selector.
+    pub fn identity(&self) -> &Selector {
+        &self.selectors[0]
+    }
+
+    /// As alerts carry it.
+    pub fn to_alert(&self) -> AlertProcess {
+        AlertProcess {
+            pid: self.task.pid,
+            start_time: self.task.start,
+            uid: self.task.uid,
+            user: self.user.clone(),
+            exe: self.exe.clone(),
+            unit: self.placement.unit.clone(),
+            container: self.placement.container.clone(),
+            login_user: self.login_user.clone(),
+            terminal: self.task.tty.clone(),
+            ancestors: self.ancestors.clone(),
+        }
+    }
+}
+
+/// How long the end of a process is remembered: events of other hooks may still be on their way.
+pub(crate) fn is_forgotten(ended: Timestamp, now: Timestamp) -> bool {
+    now.since(ended) > std::time::Duration::from_secs(60)
+}

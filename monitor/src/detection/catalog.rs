@@ -1,0 +1,186 @@
+//! What each detection is, once: titles, severities, frameworks, and the text of `explain`.
+
+use crate::model::{CredentialKind, DetectionId, Severity};
+
+/// One detection.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// The id.
+    pub id: DetectionId,
+    /// The title of its alerts.
+    pub title: &'static str,
+    /// How much it matters.
+    pub severity: Severity,
+    /// MITRE ATT&CK techniques, unless the credential's kind says it better.
+    pub attack: &'static [&'static str],
+    /// OWASP Non-Human Identities Top 10 (2025).
+    pub owasp: &'static [&'static str],
+    /// What it means and why it matters.
+    pub meaning: &'static str,
+    /// What usually explains it without an attack.
+    pub innocent: &'static str,
+    /// What to do.
+    pub next: &'static str,
+}
+
+/// The entry of a detection.
+pub fn entry(id: DetectionId) -> &'static Entry {
+    match id {
+        DetectionId::RetiredCredentialRead => &RETIRED_CREDENTIAL_READ,
+        DetectionId::RetiredCredentialUsed => &RETIRED_CREDENTIAL_USED,
+        DetectionId::RetiredIdentityActive => &RETIRED_IDENTITY_ACTIVE,
+        DetectionId::DecoyTouched => &DECOY_TOUCHED,
+        DetectionId::MetadataService => &METADATA_SERVICE,
+        DetectionId::HookFailed => &HOOK_FAILED,
+        DetectionId::EventsLost => &EVENTS_LOST,
+    }
+}
+
+/// The ATT&CK techniques that reading a credential of a kind belongs to.
+pub fn attack_for(kind: CredentialKind) -> &'static [&'static str] {
+    match kind {
+        CredentialKind::SshPrivateKey | CredentialKind::X509PrivateKey => &["T1552.004"],
+        CredentialKind::SshAuthorizedKey => &["T1098.004"],
+        CredentialKind::ShadowPassword => &["T1003.008"],
+        CredentialKind::KubernetesServiceAccountToken
+        | CredentialKind::Jwt
+        | CredentialKind::VaultToken => &["T1528", "T1552.001"],
+        CredentialKind::Keytab => &["T1558", "T1552.001"],
+        _ => &["T1552.001"],
+    }
+}
+
+/// The text of `credwatch explain`.
+pub fn explain(id: DetectionId) -> String {
+    let entry = entry(id);
+    format!(
+        "{id}  {}\n\nSeverity    {}\nATT&CK      {}\nOWASP NHI   {}\n\nWhat it means\n  {}\n\nWhat explains it \
+         without an attack\n  {}\n\nWhat to do\n  {}\n",
+        entry.title,
+        entry.severity.as_str(),
+        list(entry.attack),
+        list(entry.owasp),
+        entry.meaning,
+        entry.innocent,
+        entry.next,
+    )
+}
+
+fn list(of: &[&str]) -> String {
+    if of.is_empty() {
+        "none: it is about the sensor itself".to_owned()
+    } else {
+        of.join(", ")
+    }
+}
+
+const RETIRED_CREDENTIAL_READ: Entry = Entry {
+    id: DetectionId::RetiredCredentialRead,
+    title: "A retired credential was read",
+    severity: Severity::Critical,
+    attack: &["T1552.001", "T1552.004"],
+    owasp: &["NHI1"],
+    meaning: "A process opened or read a credential that is retired, revoked or expired, by \
+              whatever path. Nobody should need it any more: either something still depends on it, \
+              or somebody has found it.",
+    innocent: "A job that was forgotten when the credential was retired; a backup or a search that \
+               reads every file.",
+    next: "See who else uses it with `credwatch usage`. If the use is legitimate, `credwatch \
+           restore` it and finish the move first. If not, treat the credential as stolen: revoke \
+           it where it is accepted, then remove the file.",
+};
+
+const RETIRED_CREDENTIAL_USED: Entry = Entry {
+    id: DetectionId::RetiredCredentialUsed,
+    title: "A retired credential was read, then its reader connected",
+    severity: Severity::Critical,
+    attack: &["T1078", "T1552"],
+    owasp: &["NHI1"],
+    meaning: "The process that read a retired credential, or a child of it, opened a connection \
+              within the window that is configured. It has probably authenticated with it.",
+    innocent: "A forgotten job that still works because the account behind the credential was \
+               never closed.",
+    next: "Look at the destination: does it still accept this credential? Close the account \
+           there, then ask the identity's owner.",
+};
+
+const RETIRED_IDENTITY_ACTIVE: Entry = Entry {
+    id: DetectionId::RetiredIdentityActive,
+    title: "A retired identity is active",
+    severity: Severity::Critical,
+    attack: &["T1078"],
+    owasp: &["NHI1"],
+    meaning: "Something runs, connects or takes a uid as an identity that is retired: a unix \
+              account, a systemd unit or a container that the registry says is gone.",
+    innocent: "A unit or account that was retired in the registry and not yet removed from the \
+               host; a package script that touches every account.",
+    next: "Lock the account or mask the unit now, then find out from the ancestors in the alert \
+           who started it.",
+};
+
+const DECOY_TOUCHED: Entry = Entry {
+    id: DetectionId::DecoyTouched,
+    title: "A decoy credential was touched",
+    severity: Severity::Critical,
+    attack: &["T1552.001"],
+    owasp: &["NHI2"],
+    meaning: "A process opened or read a credential that was laid out as bait. Nothing has a \
+              reason to.",
+    innocent: "A backup, an indexer or a search that reads every file: exclude the decoy there, so \
+               that the next touch means something.",
+    next: "Take the process, its ancestors and its login as the start of an investigation; the \
+           decoy itself opens nothing.",
+};
+
+const METADATA_SERVICE: Entry = Entry {
+    id: DetectionId::MetadataService,
+    title: "An outsider asked the cloud metadata service",
+    severity: Severity::High,
+    attack: &["T1552.005"],
+    owasp: &["NHI6"],
+    meaning: "A process that is not on the list connected to the address at which a cloud hands \
+              out this machine's own credentials.",
+    innocent: "A cloud agent or SDK that is legitimate here and not on the list yet.",
+    next: "If it is legitimate, add its unit or executable to `detection.metadata_service.allowed`. \
+           If not, rotate the instance role's credentials and require IMDSv2 with a hop limit of 1.",
+};
+
+const HOOK_FAILED: Entry = Entry {
+    id: DetectionId::HookFailed,
+    title: "A probe is missing or silent",
+    severity: Severity::High,
+    attack: &[],
+    owasp: &[],
+    meaning: "A hook could not be attached, or is attached and did not fire when Credwatch made it. \
+              What it watches is not seen.",
+    innocent: "A kernel that lacks the hook, a build option that is off, or a capability that the \
+               daemon was not given.",
+    next: "The alert says which hook, why, and what is not seen. `credwatch status` shows them all.",
+};
+
+const EVENTS_LOST: Entry = Entry {
+    id: DetectionId::EventsLost,
+    title: "Events were lost",
+    severity: Severity::High,
+    attack: &[],
+    owasp: &[],
+    meaning: "More happened than the daemon could take in: an attacker may try this to hide one \
+              read among many. The numbers are exact.",
+    innocent: "A burst of processes or connections on a busy host with a small ring.",
+    next: "Raise `sensor.ring_bytes`, and look at what ran at that time.",
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_detection_is_explained() {
+        for id in DetectionId::ALL {
+            assert_eq!(entry(id).id, id);
+            let text = explain(id);
+            assert!(text.starts_with(id.as_str()) && text.len() > 300, "{text}");
+            assert_eq!(id.as_str().parse(), Ok(id));
+        }
+    }
+}

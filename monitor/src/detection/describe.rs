@@ -1,0 +1,177 @@
+//! The sentences of alerts. Each stands alone in a SIEM.
+
+use super::catalog;
+use crate::attribution::Actor;
+use crate::model::{
+    Alert, AlertCredential, AlertDestination, AlertStatus, CredentialState, DetectionId, Selector,
+    Timestamp,
+};
+use crate::registry::Declared;
+
+/// An alert of a detection, with what its catalog entry says.
+pub(super) fn alert(id: DetectionId, now: Timestamp) -> Alert {
+    let entry = catalog::entry(id);
+    let own = |of: &[&str]| of.iter().map(|&text| text.to_owned()).collect();
+    Alert {
+        alert_id: String::new(),
+        time: now,
+        id,
+        severity: entry.severity,
+        title: entry.title.to_owned(),
+        summary: String::new(),
+        identity: None,
+        process: None,
+        credential: None,
+        destination: None,
+        evidence: None,
+        attack: own(entry.attack),
+        owasp: own(entry.owasp),
+        status: AlertStatus::Open,
+        repeats: 0,
+        last_time: now,
+    }
+}
+
+/// What tells one actor from another: identity, executable, login, terminal. Not the pid: a loop
+/// in a shell is one cause.
+pub(super) fn actor_parts(actor: &Actor) -> Vec<String> {
+    vec![
+        actor.identity().to_string(),
+        actor.exe.clone().unwrap_or_default(),
+        actor
+            .task
+            .login_uid
+            .map(|uid| uid.to_string())
+            .unwrap_or_default(),
+    ]
+}
+
+pub(super) fn touched(
+    actor: &Actor,
+    credential: &AlertCredential,
+    destination: Option<AlertDestination>,
+    now: Timestamp,
+) -> String {
+    let what = credential.kind.label();
+    let path = credential
+        .path
+        .as_ref()
+        .map(|path| format!(" at {path}"))
+        .unwrap_or_default();
+    let then = destination.map(|to| format!(", then connected to {}", endpoint(to)));
+    format!(
+        "{} read the {}{} {} {}{path}{}{}",
+        who(actor),
+        credential.state,
+        if credential.state == CredentialState::Decoy {
+            " credential,"
+        } else {
+            ""
+        },
+        what,
+        credential.fingerprint,
+        since(credential, now),
+        then.unwrap_or_default(),
+    )
+}
+
+pub(super) fn active(
+    actor: &Actor,
+    selector: &Selector,
+    said: &Declared,
+    verb: &str,
+    destination: Option<AlertDestination>,
+    now: Timestamp,
+) -> String {
+    let object = match destination {
+        Some(to) => format!("{verb} {}", endpoint(to)),
+        None => match &actor.exe {
+            Some(exe) => format!("{verb} {exe}"),
+            None => format!("{verb} a program"),
+        },
+    };
+    format!(
+        "{selector}, {} {}, {object} (pid {}{})",
+        said.state,
+        ago(said.since, now, &said.by, said.reason.as_deref()),
+        actor.task.pid,
+        session(actor),
+    )
+}
+
+pub(super) fn metadata(actor: &Actor, to: AlertDestination) -> String {
+    format!(
+        "{} connected to the cloud metadata service at {}",
+        who(actor),
+        endpoint(to)
+    )
+}
+
+/// `unix:user:deploy by /usr/bin/cat (pid 42, login ana, pts0)`
+fn who(actor: &Actor) -> String {
+    let exe = actor
+        .exe
+        .as_ref()
+        .map(|exe| format!(" by {exe}"))
+        .unwrap_or_default();
+    format!(
+        "{}{exe} (pid {}{})",
+        actor.identity(),
+        actor.task.pid,
+        session(actor)
+    )
+}
+
+fn session(actor: &Actor) -> String {
+    let mut text = String::new();
+    if let Some(login) = &actor.login_user {
+        text.push_str(", login ");
+        text.push_str(login);
+    }
+    if let Some(unit) = &actor.placement.unit {
+        text.push_str(", unit ");
+        text.push_str(unit);
+    }
+    if let Some(tty) = &actor.task.tty {
+        text.push_str(", terminal ");
+        text.push_str(tty);
+    }
+    text
+}
+
+fn since(credential: &AlertCredential, now: Timestamp) -> String {
+    match (credential.retired_at, &credential.retired_by) {
+        (Some(at), Some(by)) => {
+            format!(
+                ", {} {}",
+                credential.state,
+                ago(at, now, by, credential.reason.as_deref())
+            )
+        }
+        (Some(at), None) => format!(", {} since {}", credential.state, date(at)),
+        (None, _) => String::new(),
+    }
+}
+
+/// `on 2026-05-01 (164 days ago) by root: "moved to OIDC"`
+fn ago(at: Timestamp, now: Timestamp, by: &str, reason: Option<&str>) -> String {
+    let days = now.since(at).as_secs() / 86_400;
+    let ago = match days {
+        0 => String::new(),
+        1 => " (1 day ago)".to_owned(),
+        days => format!(" ({days} days ago)"),
+    };
+    let reason = reason
+        .map(|reason| format!(": \"{reason}\""))
+        .unwrap_or_default();
+    format!("on {}{ago} by {by}{reason}", date(at))
+}
+
+fn date(at: Timestamp) -> String {
+    at.to_jiff()
+        .map_or_else(|| at.to_string(), |at| at.strftime("%Y-%m-%d").to_string())
+}
+
+fn endpoint(to: AlertDestination) -> String {
+    std::net::SocketAddr::new(to.address, to.port).to_string()
+}

@@ -1,0 +1,60 @@
+//! CW-203: who may ask for this machine's own cloud credentials.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::Detector;
+use super::describe;
+use super::fold::{Cause, Finding};
+use crate::attribution::Actor;
+use crate::model::{AlertDestination, DetectionId, Timestamp};
+
+/// Where clouds hand out credentials: AWS, Azure, GCP and OCI instances; ECS tasks; EKS pods;
+/// Alibaba; AWS over IPv6; EKS over IPv6.
+const ADDRESSES: [IpAddr; 6] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
+];
+
+impl Detector {
+    pub(super) fn metadata_service(
+        &self,
+        actor: &Actor,
+        destination: SocketAddr,
+        now: Timestamp,
+        findings: &mut Vec<Finding>,
+    ) {
+        // Port 53 and 123 of the same addresses are the clouds' resolver and clock.
+        if !ADDRESSES.contains(&destination.ip()) || [53, 123].contains(&destination.port()) {
+            return;
+        }
+        let allowed = &self.settings.metadata_allowed;
+        let by_name = actor
+            .selectors
+            .iter()
+            .any(|selector| allowed.is_match(selector.as_str()));
+        if by_name || actor.exe.as_ref().is_some_and(|exe| allowed.is_match(exe)) {
+            return;
+        }
+        let id = DetectionId::MetadataService;
+        let to = AlertDestination {
+            address: destination.ip(),
+            port: destination.port(),
+        };
+        let mut alert = describe::alert(id, now);
+        alert.summary = describe::metadata(actor, to);
+        alert.identity = Some(actor.identity().clone());
+        alert.process = Some(actor.to_alert());
+        alert.destination = Some(to);
+        let mut parts = describe::actor_parts(actor);
+        parts.push(to.address.to_string());
+        findings.push(Finding {
+            cause: Cause { id, parts },
+            alert,
+            weight: 1,
+        });
+    }
+}

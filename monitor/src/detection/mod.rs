@@ -1,0 +1,219 @@
+//! From facts to alerts. Pure over (fact, state, time): the same recording gives the same alerts.
+
+pub mod catalog;
+mod credential;
+mod describe;
+mod fold;
+mod health;
+mod identity;
+mod metadata;
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use globset::GlobSet;
+
+pub use fold::{Cause, Finding, Folds};
+
+use crate::attribution::{Actor, Host, Processes};
+use crate::model::{
+    Alert, DetectionId, Fact, Fingerprint, ProcessKey, Record, RegistryChange, Timestamp, Usage,
+};
+use crate::registry::Registry;
+
+/// What an operator can set.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// A cause that has been quiet this long is summed and ended.
+    pub fold_quiet: Duration,
+    /// A cause that goes on is summed and ended after this long, and starts anew.
+    pub fold_max: Duration,
+    /// How long after a read of a retired credential a connection is its use.
+    pub read_then_connect: Duration,
+    /// Identities and executables that may ask the metadata service.
+    pub metadata_allowed: GlobSet,
+    /// Detections that are switched off.
+    pub disabled: HashSet<DetectionId>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            fold_quiet: Duration::from_secs(60),
+            fold_max: Duration::from_secs(3_600),
+            read_then_connect: Duration::from_secs(60),
+            metadata_allowed: GlobSet::empty(),
+            disabled: HashSet::new(),
+        }
+    }
+}
+
+/// All state that facts change.
+#[derive(Debug, Default)]
+pub struct State {
+    /// Processes.
+    pub processes: Processes,
+    /// The host's own words.
+    pub host: Host,
+    /// Credentials, identities, usage.
+    pub registry: Registry,
+}
+
+/// What one fact led to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Alerts to show: new, or ended with their sum.
+    pub alerts: Vec<Alert>,
+    /// Alerts that only counted a repeat: for storage, not for sinks.
+    pub repeated: Vec<Alert>,
+    /// Rows of the usage map that changed.
+    pub usage: Vec<Usage>,
+    /// Who acted with a credential, a connection or a program.
+    pub seen: Option<crate::model::Selector>,
+}
+
+/// The detector: attribution, registry and rules over one stream of facts.
+#[derive(Debug)]
+pub struct Detector {
+    settings: Settings,
+    /// What facts have told so far.
+    pub state: State,
+    folds: Folds,
+    pending: BTreeMap<ProcessKey, identity::Pending>,
+}
+
+impl Detector {
+    /// With what is known from before.
+    pub fn new(settings: Settings, registry: Registry) -> Self {
+        let folds = Folds::new(settings.fold_quiet, settings.fold_max);
+        let state = State {
+            registry,
+            ..State::default()
+        };
+        Self {
+            settings,
+            state,
+            folds,
+            pending: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in one fact.
+    pub fn step(&mut self, record: &Record) -> Outcome {
+        let now = record.time;
+        let mut outcome = Outcome::default();
+        let mut findings = Vec::new();
+        self.settle_pending(now, &mut findings);
+        match &record.fact {
+            Fact::UserName { uid, name } => self.state.host.set_user(*uid, name.as_deref()),
+            Fact::CgroupPath { id, path } => self.state.host.set_cgroup(*id, path),
+            Fact::Located(located) => self.state.registry.locate(located, now),
+            Fact::Unlocated { path, .. } => {
+                self.state.registry.unlocate(path);
+            }
+            Fact::Registry(change) => self.change(change, now, &mut outcome),
+            Fact::Running { task, path } => {
+                self.state.processes.started(task, path.as_deref(), now);
+            }
+            Fact::Fork { task } => self.state.processes.forked(task, now),
+            Fact::Exit { task } => {
+                self.state.processes.ended(task, now);
+                self.settle_exited(task, now, &mut findings);
+            }
+            Fact::Exec { task, path } => {
+                self.state.processes.started(task, Some(path), now);
+                let actor = self.actor(task, &mut outcome, now);
+                self.retired_identity(&actor, identity::Act::Exec, None, now, &mut findings);
+            }
+            Fact::IdentityChange { task, uid } => self.identity_change(task, *uid, now),
+            Fact::FileAccess {
+                task, file, path, ..
+            } => {
+                let actor = self.actor(task, &mut outcome, now);
+                self.file_access(
+                    &actor,
+                    *file,
+                    path.as_deref(),
+                    now,
+                    &mut findings,
+                    &mut outcome,
+                );
+            }
+            Fact::Connect {
+                task, destination, ..
+            } => {
+                let actor = self.actor(task, &mut outcome, now);
+                let act = identity::Act::Connect;
+                self.retired_identity(&actor, act, Some(*destination), now, &mut findings);
+                self.read_then_connect(&actor, *destination, now, &mut findings, &mut outcome);
+                self.metadata_service(&actor, *destination, now, &mut findings);
+            }
+            Fact::UnixConnect { task, .. } => {
+                self.actor(task, &mut outcome, now);
+            }
+            Fact::Lost { hook, cpu, count } => {
+                findings.push(health::lost(hook, *cpu, *count, now));
+            }
+            Fact::HookFailed {
+                hook,
+                backend,
+                reason,
+            } => {
+                findings.push(health::hook_failed(hook, backend, reason, now));
+            }
+            Fact::SocketClose { .. } | Fact::Tick => {}
+        }
+        for finding in findings {
+            if self.settings.disabled.contains(&finding.alert.id) {
+                continue;
+            }
+            match self.folds.take(finding) {
+                fold::Taken::New(alert) => outcome.alerts.push(*alert),
+                fold::Taken::Repeat(alert) => outcome.repeated.push(*alert),
+            }
+        }
+        outcome.alerts.extend(self.folds.ended(now));
+        outcome
+    }
+
+    /// Sums every cause that is still open, at the end of a recording.
+    pub fn finish(&mut self, now: Timestamp) -> Vec<Alert> {
+        let mut findings = Vec::new();
+        self.settle_all(now, &mut findings);
+        let mut alerts = Vec::new();
+        for finding in findings {
+            if !self.settings.disabled.contains(&finding.alert.id)
+                && let fold::Taken::New(alert) = self.folds.take(finding)
+            {
+                alerts.push(*alert);
+            }
+        }
+        alerts.extend(self.folds.finish(now));
+        alerts
+    }
+
+    /// Takes up causes that were open when the daemon stopped, so that they go on being folded.
+    pub fn reopen(&mut self, alerts: Vec<Alert>) {
+        self.folds.reopen(alerts);
+    }
+
+    fn actor(&mut self, task: &crate::model::Task, outcome: &mut Outcome, now: Timestamp) -> Actor {
+        let actor = Actor::of(task, &self.state.processes, &self.state.host);
+        self.state.registry.identity_seen(actor.identity(), now);
+        outcome.seen = Some(actor.identity().clone());
+        actor
+    }
+
+    fn change(&mut self, change: &RegistryChange, now: Timestamp, outcome: &mut Outcome) {
+        self.state.registry.change(change, now);
+        // A cause that a person has just spoken about starts anew.
+        outcome
+            .alerts
+            .extend(self.folds.end_about(&change.target, now));
+    }
+
+    /// When a credential was last used before now, for the alert that this use raises.
+    fn last_used(&self, fingerprint: &Fingerprint) -> Option<Timestamp> {
+        self.state.registry.usage.last_use(fingerprint).0
+    }
+}

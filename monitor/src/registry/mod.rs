@@ -1,0 +1,375 @@
+//! Which credentials and identities there are, in which state, and how they were used. Pure.
+
+mod usage;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+pub use usage::UsageMap;
+
+use crate::model::{
+    Credential, CredentialKind, CredentialState, FileId, Fingerprint, LocatedFile, RegistryChange,
+    Selector, Target, Timestamp,
+};
+
+/// A word that was said about a credential, a path or an identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declared {
+    /// The state.
+    pub state: CredentialState,
+    /// Since when.
+    pub since: Timestamp,
+    /// By whom.
+    pub by: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// The declared owner.
+    pub owner: Option<Selector>,
+}
+
+/// A credential with all that is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialEntry {
+    /// What its content says.
+    pub credential: Credential,
+    /// What was said about it.
+    pub declared: Option<Declared>,
+    /// Where it lies.
+    pub locations: BTreeSet<(PathBuf, FileId)>,
+    /// When it was first found.
+    pub first_seen: Timestamp,
+}
+
+impl CredentialEntry {
+    fn new(credential: Credential, first_seen: Timestamp) -> Self {
+        Self {
+            credential,
+            declared: None,
+            locations: BTreeSet::new(),
+            first_seen,
+        }
+    }
+
+    /// Spoken of, and not found yet.
+    fn unknown(fingerprint: Fingerprint, first_seen: Timestamp) -> Self {
+        let credential = Credential {
+            fingerprint,
+            kind: CredentialKind::Opaque,
+            label: None,
+            subject: None,
+            issued: None,
+            expires: None,
+        };
+        Self::new(credential, first_seen)
+    }
+}
+
+/// An identity with all that is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct IdentityEntry {
+    /// What was said about it.
+    pub declared: Option<Declared>,
+    /// Its first act seen.
+    pub first_seen: Option<Timestamp>,
+    /// Its latest act seen.
+    pub last_seen: Option<Timestamp>,
+}
+
+/// A credential's state at a moment, and whose word that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The state.
+    pub state: CredentialState,
+    /// Since when, by whom, why; `None` where nobody said anything.
+    pub declared: Option<Declared>,
+}
+
+/// The registry.
+#[derive(Debug, Clone, Default)]
+pub struct Registry {
+    credentials: BTreeMap<Fingerprint, CredentialEntry>,
+    files: HashMap<FileId, Vec<Fingerprint>>,
+    places: HashMap<PathBuf, FileId>,
+    identities: BTreeMap<Selector, IdentityEntry>,
+    paths: BTreeMap<PathBuf, Declared>,
+    /// Who used what.
+    pub usage: UsageMap,
+}
+
+impl Registry {
+    /// Takes in what discovery found in a file, in place of what was known of that path.
+    pub fn locate(&mut self, located: &LocatedFile, now: Timestamp) {
+        self.unlocate(&located.path);
+        if located.credentials.is_empty() {
+            return;
+        }
+        self.places.insert(located.path.clone(), located.file);
+        let at = self.files.entry(located.file).or_default();
+        for credential in &located.credentials {
+            let entry = self
+                .credentials
+                .entry(credential.fingerprint.clone())
+                .or_insert_with(|| CredentialEntry::new(credential.clone(), now));
+            if entry.credential.kind == CredentialKind::Opaque {
+                // Declared before it was found: now its content can say what it is.
+                entry.credential = credential.clone();
+            }
+            entry.locations.insert((located.path.clone(), located.file));
+            if !at.contains(&credential.fingerprint) {
+                at.push(credential.fingerprint.clone());
+            }
+        }
+    }
+
+    /// Forgets that a path held credentials, and returns the inode when no other path of it is
+    /// known. The credentials stay: they may come back, and what was said about them must hold.
+    pub fn unlocate(&mut self, path: &Path) -> Option<FileId> {
+        let file = self.places.remove(path)?;
+        let fingerprints = self.files.get_mut(&file)?;
+        fingerprints.retain(|fingerprint| {
+            let Some(entry) = self.credentials.get_mut(fingerprint) else {
+                return false;
+            };
+            entry.locations.remove(&(path.to_owned(), file));
+            entry.locations.iter().any(|(_, at)| *at == file)
+        });
+        if !fingerprints.is_empty() {
+            return None;
+        }
+        self.files.remove(&file);
+        Some(file)
+    }
+
+    /// Takes in a word about a state.
+    pub fn change(&mut self, change: &RegistryChange, now: Timestamp) {
+        // Restored is as if nothing had been said, but an owner stays an owner.
+        let declared =
+            (change.state != CredentialState::Active || change.owner.is_some()).then(|| Declared {
+                state: change.state,
+                since: change.since.unwrap_or(now),
+                by: change.by.clone(),
+                reason: change.reason.clone(),
+                owner: change.owner.clone(),
+            });
+        match &change.target {
+            Target::Credential(fingerprint) => {
+                self.credentials
+                    .entry(fingerprint.clone())
+                    .or_insert_with(|| CredentialEntry::unknown(fingerprint.clone(), now))
+                    .declared = declared;
+            }
+            Target::Identity(selector) => {
+                self.identities
+                    .entry(selector.clone())
+                    .or_default()
+                    .declared = declared;
+            }
+            Target::Path(path) => {
+                match declared {
+                    Some(declared) => self.paths.insert(path.clone(), declared),
+                    None => self.paths.remove(path),
+                };
+            }
+        }
+    }
+
+    /// Notes that an identity acted.
+    pub fn identity_seen(&mut self, selector: &Selector, now: Timestamp) {
+        if let Some(entry) = self.identities.get_mut(selector) {
+            entry.first_seen.get_or_insert(now);
+            entry.last_seen = entry.last_seen.max(Some(now));
+        } else {
+            let entry = IdentityEntry {
+                declared: None,
+                first_seen: Some(now),
+                last_seen: Some(now),
+            };
+            self.identities.insert(selector.clone(), entry);
+        }
+    }
+
+    /// Takes back what was stored about an identity's acts.
+    pub fn restore_identity(&mut self, selector: &Selector, first: Timestamp, last: Timestamp) {
+        let entry = self.identities.entry(selector.clone()).or_default();
+        entry.first_seen = Some(first);
+        entry.last_seen = Some(last);
+    }
+
+    /// The credentials of a file.
+    pub fn credentials_at(&self, file: FileId) -> &[Fingerprint] {
+        self.files.get(&file).map_or(&[], Vec::as_slice)
+    }
+
+    /// One credential.
+    pub fn credential(&self, fingerprint: &Fingerprint) -> Option<&CredentialEntry> {
+        self.credentials.get(fingerprint)
+    }
+
+    /// All credentials, by fingerprint.
+    pub fn credentials(&self) -> impl Iterator<Item = &CredentialEntry> {
+        self.credentials.values()
+    }
+
+    /// All identities, by selector.
+    pub fn identities(&self) -> impl Iterator<Item = (&Selector, &IdentityEntry)> {
+        self.identities.iter()
+    }
+
+    /// One identity.
+    pub fn identity(&self, selector: &Selector) -> Option<&IdentityEntry> {
+        self.identities.get(selector)
+    }
+
+    /// All paths and inodes at which credentials lie.
+    pub fn locations(&self) -> impl Iterator<Item = (&Path, FileId)> {
+        self.places
+            .iter()
+            .map(|(path, file)| (path.as_path(), *file))
+    }
+
+    /// A credential's state at `now`, when it is touched at `file`: what was said about it, else
+    /// about one of its paths, else its own end date.
+    pub fn standing(
+        &self,
+        entry: &CredentialEntry,
+        file: Option<FileId>,
+        now: Timestamp,
+    ) -> Standing {
+        let by_path = || {
+            entry
+                .locations
+                .iter()
+                .filter(|(_, at)| file.is_none_or(|file| *at == file))
+                .find_map(|(path, _)| self.paths.get(path))
+        };
+        let declared = entry.declared.as_ref().or_else(by_path).cloned();
+        let said = declared
+            .as_ref()
+            .map_or(CredentialState::Active, |declared| declared.state);
+        let expired = entry.credential.expires.is_some_and(|end| end <= now);
+        let state = match said {
+            CredentialState::Active | CredentialState::Rotating if expired => {
+                CredentialState::Expired
+            }
+            said => said,
+        };
+        Standing { state, declared }
+    }
+
+    /// How many credentials and identities are known.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.credentials.len(), self.identities.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000_000_000);
+
+    fn located(path: &str, ino: u64, fingerprints: &[&str]) -> LocatedFile {
+        LocatedFile {
+            file: FileId { dev: 1, ino },
+            path: path.into(),
+            uid: 0,
+            gid: 0,
+            mode: 0o600,
+            modified: NOW,
+            credentials: fingerprints
+                .iter()
+                .map(|fingerprint| Credential {
+                    fingerprint: Fingerprint::new(*fingerprint),
+                    kind: CredentialKind::SshPrivateKey,
+                    label: None,
+                    subject: None,
+                    issued: None,
+                    expires: None,
+                })
+                .collect(),
+        }
+    }
+
+    fn retire(target: Target) -> RegistryChange {
+        RegistryChange {
+            target,
+            state: CredentialState::Retired,
+            since: None,
+            by: "root".into(),
+            reason: Some("moved".into()),
+            owner: None,
+        }
+    }
+
+    fn state_at(registry: &Registry, ino: u64) -> Vec<CredentialState> {
+        let file = FileId { dev: 1, ino };
+        let entries = registry
+            .credentials_at(file)
+            .iter()
+            .filter_map(|at| registry.credential(at));
+        entries
+            .map(|entry| registry.standing(entry, Some(file), NOW).state)
+            .collect()
+    }
+
+    #[test]
+    fn a_retired_credential_stays_so_when_moved_linked_or_copied() {
+        let mut registry = Registry::default();
+        registry.locate(&located("/a", 1, &["x"]), NOW);
+        registry.change(&retire(Target::Credential(Fingerprint::new("x"))), NOW);
+        registry.locate(&located("/hard", 1, &["x"]), NOW);
+        registry.locate(&located("/copy", 2, &["x"]), NOW);
+        assert_eq!(
+            registry.unlocate(Path::new("/a")),
+            None,
+            "the hard link still has the inode"
+        );
+        assert_eq!(state_at(&registry, 1), [CredentialState::Retired]);
+        assert_eq!(state_at(&registry, 2), [CredentialState::Retired]);
+        assert_eq!(
+            registry.unlocate(Path::new("/hard")),
+            Some(FileId { dev: 1, ino: 1 })
+        );
+        registry.locate(&located("/moved", 3, &["x"]), NOW);
+        assert_eq!(state_at(&registry, 3), [CredentialState::Retired]);
+    }
+
+    #[test]
+    fn a_rotated_file_holds_the_new_credential_only() {
+        let mut registry = Registry::default();
+        registry.locate(&located("/a", 1, &["old"]), NOW);
+        registry.change(&retire(Target::Credential(Fingerprint::new("old"))), NOW);
+        registry.locate(&located("/a", 2, &["new"]), NOW);
+        assert!(
+            registry
+                .credentials_at(FileId { dev: 1, ino: 1 })
+                .is_empty()
+        );
+        assert_eq!(state_at(&registry, 2), [CredentialState::Active]);
+    }
+
+    #[test]
+    fn restore_takes_back_and_a_declared_path_covers_what_lies_there() {
+        let mut registry = Registry::default();
+        registry.change(&retire(Target::Path("/a".into())), NOW);
+        registry.locate(&located("/a", 1, &["x"]), NOW);
+        assert_eq!(state_at(&registry, 1), [CredentialState::Retired]);
+        let back = RegistryChange {
+            state: CredentialState::Active,
+            ..retire(Target::Path("/a".into()))
+        };
+        registry.change(&back, NOW);
+        assert_eq!(state_at(&registry, 1), [CredentialState::Active]);
+    }
+
+    #[test]
+    fn an_end_date_expires_a_credential_and_a_word_goes_before_it() {
+        let mut registry = Registry::default();
+        let mut token = located("/t", 1, &["x"]);
+        token.credentials[0].expires = Some(NOW);
+        registry.locate(&token, NOW);
+        assert_eq!(state_at(&registry, 1), [CredentialState::Expired]);
+        registry.change(&retire(Target::Credential(Fingerprint::new("x"))), NOW);
+        assert_eq!(state_at(&registry, 1), [CredentialState::Retired]);
+    }
+}

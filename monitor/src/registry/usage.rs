@@ -1,0 +1,116 @@
+//! The usage map: credential × identity × executable × destination, with first use, last use and
+//! count.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Fingerprint, Timestamp, Usage, UsageKey};
+
+/// Most rows. Beyond it the row that was used longest ago makes room: a host with more distinct
+/// users of credentials than this is being scanned, and that is an alert of its own.
+const CAPACITY: usize = 100_000;
+
+/// The usage map.
+#[derive(Debug, Clone, Default)]
+pub struct UsageMap {
+    rows: BTreeMap<Fingerprint, BTreeMap<UsageKey, Usage>>,
+    len: usize,
+}
+
+impl UsageMap {
+    /// Notes a use and returns its row.
+    pub fn note(&mut self, key: UsageKey, now: Timestamp) -> &Usage {
+        let of = self.rows.get(&key.fingerprint);
+        if of.is_none_or(|of| !of.contains_key(&key)) {
+            self.make_room();
+            self.len += 1;
+        }
+        let row = self
+            .rows
+            .entry(key.fingerprint.clone())
+            .or_default()
+            .entry(key.clone())
+            .or_insert_with(|| Usage {
+                key,
+                first: now,
+                last: now,
+                count: 0,
+            });
+        row.last = row.last.max(now);
+        row.count += 1;
+        row
+    }
+
+    fn make_room(&mut self) {
+        if self.len < CAPACITY {
+            return;
+        }
+        let oldest = self
+            .rows()
+            .min_by_key(|row| row.last)
+            .map(|row| row.key.clone());
+        if let Some(key) = oldest
+            && let Some(of) = self.rows.get_mut(&key.fingerprint)
+            && of.remove(&key).is_some()
+        {
+            self.len -= 1;
+        }
+    }
+
+    /// Takes back a stored row.
+    pub fn restore(&mut self, row: Usage) {
+        let of = self.rows.entry(row.key.fingerprint.clone()).or_default();
+        if of.insert(row.key.clone(), row).is_none() {
+            self.len += 1;
+        }
+    }
+
+    /// All rows, by credential.
+    pub fn rows(&self) -> impl Iterator<Item = &Usage> {
+        self.rows.values().flat_map(BTreeMap::values)
+    }
+
+    /// When a credential was last read, and how often.
+    pub fn last_use(&self, credential: &Fingerprint) -> (Option<Timestamp>, u64) {
+        let rows = self
+            .rows
+            .get(credential)
+            .into_iter()
+            .flat_map(BTreeMap::values);
+        rows.filter(|row| row.key.destination.is_empty())
+            .fold((None, 0), |(last, count), row| {
+                (last.max(Some(row.last)), count + row.count)
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Selector;
+
+    #[test]
+    fn counts_uses_and_keeps_first_and_last() {
+        let mut map = UsageMap::default();
+        let key = |destination: &str| UsageKey {
+            fingerprint: Fingerprint::new("x"),
+            identity: Selector::unix_user("svc"),
+            exe: "/bin/cat".into(),
+            destination: destination.into(),
+        };
+        map.note(key(""), Timestamp(5));
+        map.note(key(""), Timestamp(9));
+        map.note(key("127.0.0.1:80"), Timestamp(10));
+        let row = map.note(key(""), Timestamp(7)).clone();
+        assert_eq!(
+            (row.first, row.last, row.count),
+            (Timestamp(5), Timestamp(9), 3)
+        );
+        let found = map.last_use(&Fingerprint::new("x"));
+        assert_eq!(
+            found,
+            (Some(Timestamp(9)), 3),
+            "connections are not uses of their own"
+        );
+        assert_eq!(map.rows().count(), 2);
+    }
+}

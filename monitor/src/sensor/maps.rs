@@ -1,0 +1,181 @@
+//! The maps that the daemon writes, and the counters that it reads.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use aya::Ebpf;
+use aya::maps::{HashMap, Map, MapData, PerCpuArray, RingBuf};
+use monitor_common::{Hook, HookCounters, NAME_BYTES, TaskInfo};
+use zerocopy::{FromZeros, IntoBytes};
+
+use super::load::LoadError;
+use crate::model::FileId;
+
+type Files = HashMap<MapData, [u64; 2], u32>;
+
+/// What the kernel half looks for.
+pub(super) struct Watches {
+    files: Files,
+    directories: Files,
+    sockets: Files,
+    clean: Files,
+    names: HashMap<MapData, [u8; NAME_BYTES], u32>,
+}
+
+fn take<T: TryFrom<Map>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, LoadError>
+where
+    T::Error: std::fmt::Display,
+{
+    let map = ebpf.take_map(name).ok_or_else(|| LoadError::Map {
+        name,
+        reason: "is not there".to_owned(),
+    })?;
+    T::try_from(map).map_err(|error| LoadError::Map {
+        name,
+        reason: error.to_string(),
+    })
+}
+
+/// From the encoding of stat(2) to the kernel's.
+pub(super) fn kernel_key(file: FileId) -> [u64; 2] {
+    let (major, minor) = (rustix::fs::major(file.dev), rustix::fs::minor(file.dev));
+    [u64::from(major) << 20 | u64::from(minor), file.ino]
+}
+
+impl Watches {
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
+        Ok(Self {
+            files: take(ebpf, "WATCHED_FILES")?,
+            directories: take(ebpf, "WATCHED_DIRECTORIES")?,
+            sockets: take(ebpf, "WATCHED_SOCKETS")?,
+            clean: take(ebpf, "CLEAN_FILES")?,
+            names: take(ebpf, "WATCHED_NAMES")?,
+        })
+    }
+
+    pub(super) fn add_file(&mut self, file: FileId) -> Result<(), aya::maps::MapError> {
+        let key = kernel_key(file);
+        let _ = self.clean.remove(&key);
+        self.files.insert(key, 1, 0)
+    }
+
+    pub(super) fn remove_file(&mut self, file: FileId) {
+        // Not there is as good as removed.
+        let _ = self.files.remove(&kernel_key(file));
+    }
+
+    pub(super) fn add_directory(&mut self, directory: FileId) -> Result<(), aya::maps::MapError> {
+        self.directories.insert(kernel_key(directory), 1, 0)
+    }
+
+    pub(super) fn add_socket(&mut self, socket: FileId) -> Result<(), aya::maps::MapError> {
+        self.sockets.insert(kernel_key(socket), 1, 0)
+    }
+
+    pub(super) fn set_clean(&mut self, file: FileId) {
+        // Least recently used entries make room; failing only costs a second look.
+        let _ = self.clean.insert(kernel_key(file), 1, 0);
+    }
+
+    pub(super) fn set_dirty(&mut self, file: FileId) {
+        let _ = self.clean.remove(&kernel_key(file));
+    }
+
+    /// Names longer than the kernel half compares are refused by returning `false`.
+    pub(super) fn add_name(&mut self, name: &str) -> bool {
+        let mut key = [0; NAME_BYTES];
+        let Some(room) = key
+            .get_mut(..name.len())
+            .filter(|_| name.len() < NAME_BYTES)
+        else {
+            return false;
+        };
+        room.copy_from_slice(name.as_bytes());
+        self.names.insert(key, 1, 0).is_ok()
+    }
+}
+
+/// The counters of every hook on every CPU.
+pub(super) struct Counters(PerCpuArray<MapData, [u64; 4]>);
+
+impl Counters {
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
+        take(ebpf, "COUNTERS").map(Self)
+    }
+
+    /// One entry per CPU.
+    pub(super) fn read(&self, hook: Hook) -> Vec<HookCounters> {
+        self.0.get(&(hook as u32), 0).map_or_else(
+            |_| Vec::new(),
+            |per_cpu| {
+                per_cpu
+                    .iter()
+                    .map(|[fired, emitted, lost, errors]| HookCounters {
+                        fired: *fired,
+                        emitted: *emitted,
+                        lost: *lost,
+                        errors: *errors,
+                    })
+                    .collect()
+            },
+        )
+    }
+}
+
+pub(super) fn take_ring(ebpf: &mut Ebpf) -> Result<RingBuf<MapData>, LoadError> {
+    take(ebpf, "EVENTS")
+}
+
+/// Task storage, read from user space by pidfd.
+pub(super) struct TaskStorage(MapData);
+
+impl TaskStorage {
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
+        match ebpf.take_map("TASKS") {
+            Some(Map::Unsupported(data)) => Ok(Self(data)),
+            Some(_) => Err(LoadError::Map {
+                name: "TASKS",
+                reason: "is no task storage".to_owned(),
+            }),
+            None => Err(LoadError::Map {
+                name: "TASKS",
+                reason: "is not there".to_owned(),
+            }),
+        }
+    }
+
+    /// What the kernel half knows of the process behind a pidfd.
+    pub(super) fn get(&self, pidfd: BorrowedFd<'_>) -> Option<TaskInfo> {
+        /// The part of `union bpf_attr` that element commands take.
+        #[repr(C)]
+        struct Element {
+            map: u32,
+            padding: u32,
+            key: u64,
+            value: u64,
+            flags: u64,
+        }
+        const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
+
+        let key: i32 = pidfd.as_raw_fd();
+        let mut info = TaskInfo::new_zeroed();
+        let element = Element {
+            map: u32::try_from(self.0.fd().as_fd().as_raw_fd()).ok()?,
+            padding: 0,
+            key: (&raw const key).addr() as u64,
+            value: info.as_mut_bytes().as_mut_ptr().expose_provenance() as u64,
+            flags: 0,
+        };
+        // SAFETY: `element` is laid out as the kernel expects for this command and lives through
+        // the call; `key` is an int and `info` has the map's value size, which both halves take
+        // from the same type.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                BPF_MAP_LOOKUP_ELEM,
+                &raw const element,
+                size_of::<Element>(),
+            )
+        };
+        (result == 0 && info.pid != 0).then_some(info)
+    }
+}

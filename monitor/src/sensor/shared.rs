@@ -1,0 +1,204 @@
+//! What the sensor's threads share.
+
+use std::collections::{HashMap, HashSet};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::maps::TaskStorage;
+use crate::decode::{Clock, Decoded};
+use crate::model::{FileId, Timestamp};
+
+/// Opens that wait to be put in order with the ring's events. Beyond this they are counted as lost.
+const QUEUE: usize = 65_536;
+/// Files of credential directories that were looked at and hold nothing.
+const CLEAN: usize = 16_384;
+
+pub(super) struct Shared {
+    pub(super) own_pid: u32,
+    pub(super) tasks: TaskStorage,
+    clock: Mutex<Clock>,
+    watched: RwLock<HashSet<FileId>>,
+    clean: Mutex<HashMap<FileId, Version>>,
+    opens: Mutex<Vec<Decoded>>,
+    wake: OwnedFd,
+    stop: AtomicBool,
+    mark_events: AtomicU64,
+    mark_losses: AtomicU64,
+    mark_errors: AtomicU64,
+}
+
+/// What changes whenever content does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Version {
+    changed: (i64, u64),
+    size: i64,
+}
+
+impl Version {
+    fn of(stat: &rustix::fs::Stat) -> Self {
+        Self {
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+            size: stat.st_size,
+        }
+    }
+}
+
+/// A lock that a panicking thread held is still good here: every change is one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Nanoseconds of CLOCK_BOOTTIME.
+fn boot_time() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+impl Shared {
+    pub(super) fn new(tasks: TaskStorage) -> std::io::Result<Self> {
+        Ok(Self {
+            own_pid: std::process::id(),
+            tasks,
+            clock: Mutex::new(Clock::new(Timestamp::now(), boot_time())),
+            watched: RwLock::default(),
+            clean: Mutex::default(),
+            opens: Mutex::default(),
+            wake: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
+            stop: AtomicBool::new(false),
+            mark_events: AtomicU64::new(0),
+            mark_losses: AtomicU64::new(0),
+            mark_errors: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        *lock(&self.clock)
+    }
+
+    /// The clock and this moment by it.
+    pub(super) fn now(&self) -> (Clock, Timestamp) {
+        let clock = self.clock();
+        (clock, clock.event(boot_time()))
+    }
+
+    /// Follows a clock that was set or is being slewed.
+    pub(super) fn adjust_clock(&self) {
+        lock(&self.clock).adjust(Timestamp::now(), boot_time());
+    }
+
+    pub(super) fn is_watched(&self, file: FileId) -> bool {
+        self.watched
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&file)
+    }
+
+    /// Takes a file for watched before the daemon has said so, so that its next open is not
+    /// inspected again.
+    pub(super) fn expect_watched(&self, file: FileId) {
+        self.watched
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(file);
+    }
+
+    pub(super) fn forget_watched(&self, file: FileId) {
+        self.watched
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&file);
+    }
+
+    pub(super) fn watched_files(&self) -> usize {
+        self.watched
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
+    pub(super) fn is_known_clean(&self, stat: &rustix::fs::Stat) -> bool {
+        let file = FileId {
+            dev: stat.st_dev,
+            ino: stat.st_ino,
+        };
+        lock(&self.clean).get(&file) == Some(&Version::of(stat))
+    }
+
+    pub(super) fn set_known_clean(&self, stat: &rustix::fs::Stat) {
+        let mut clean = lock(&self.clean);
+        if clean.len() >= CLEAN {
+            // Only costs another look at each.
+            clean.clear();
+        }
+        clean.insert(
+            FileId {
+                dev: stat.st_dev,
+                ino: stat.st_ino,
+            },
+            Version::of(stat),
+        );
+    }
+
+    /// Queues what the fanotify thread saw, and wakes the thread that puts it in order.
+    pub(super) fn push(&self, facts: impl Iterator<Item = Decoded>) {
+        let mut opens = lock(&self.opens);
+        for fact in facts {
+            if opens.len() < QUEUE {
+                opens.push(fact);
+            } else {
+                self.count_mark_loss();
+            }
+        }
+        drop(opens);
+        self.wake();
+    }
+
+    pub(super) fn take_opens(&self, into: &mut Vec<Decoded>) {
+        into.append(&mut lock(&self.opens));
+    }
+
+    pub(super) fn wake(&self) {
+        // Full means that a wake-up is pending already.
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    pub(super) fn wake_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+
+    pub(super) fn clear_wake(&self) {
+        let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
+    }
+
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(super) fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    pub(super) fn count_mark_event(&self) {
+        self.mark_events.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_mark_loss(&self) {
+        self.mark_losses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_mark_error(&self) {
+        self.mark_errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Events, and losses with errors: an open whose actor could not be named is lost too.
+    pub(super) fn mark_counts(&self) -> (u64, u64) {
+        let errors = self.mark_errors.load(Ordering::Relaxed);
+        let losses = self.mark_losses.load(Ordering::Relaxed);
+        (self.mark_events.load(Ordering::Relaxed), losses + errors)
+    }
+}

@@ -5,3 +5,4 @@
 
 pub mod control;
 pub mod model;
+pub mod storage;

@@ -307,7 +307,10 @@ async fn a_full_disk_is_an_error_and_then_goes_on() {
     let before = std::time::Instant::now();
     while reader.load().unwrap().open_alerts.len() < 2 {
         let stats = handle.stats();
-        assert!(before.elapsed() < Duration::from_secs(10), "never: {stats:?}");
+        assert!(
+            before.elapsed() < Duration::from_secs(10),
+            "never: {stats:?}"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     handle.commit(vec![big(2)]).await.unwrap();

@@ -3,6 +3,7 @@
 //! Data goes one way: `sensor` → `decode` → `attribution` → `registry` → `detection` → `sinks`;
 //! a recording enters behind `decode`. A stage imports only earlier ones. See ARCHITECTURE.md.
 
+pub mod cli;
 pub mod control;
 pub mod model;
 pub mod storage;

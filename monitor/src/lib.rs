@@ -4,9 +4,11 @@
 //! a recording enters behind `decode`. A stage imports only earlier ones. See ARCHITECTURE.md.
 
 pub mod attribution;
+pub mod cli;
 pub mod control;
 pub mod decode;
 pub mod detection;
 pub mod model;
 pub mod registry;
 pub mod sensor;
+pub mod storage;

@@ -1,1 +1,6 @@
 //! Credwatch tests: one binary.
+
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod cli_clients;

@@ -2,11 +2,17 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::model::{
     Alert, CredentialKind, CredentialState, Fingerprint, Selector, Timestamp, Usage, time::rfc3339,
 };
+
+/// JSON is UTF-8 and a path need not be: one file with an odd name, which any user can make, must
+/// not keep the others from being shown. Bytes that are no UTF-8 become U+FFFD.
+fn lossy<S: Serializer>(paths: &[PathBuf], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
+}
 
 /// A client's request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,6 +151,7 @@ pub struct CredentialView {
     /// The declared owner, or whom its content names.
     pub owner: Option<Selector>,
     /// Every path at which it lies.
+    #[serde(serialize_with = "lossy")]
     pub paths: Vec<PathBuf>,
     /// When it was issued.
     #[serde(with = "rfc3339::option")]
@@ -195,5 +202,6 @@ pub struct ChangeView {
     /// The state now.
     pub state: CredentialState,
     /// Every path at which it lies, for credentials.
+    #[serde(serialize_with = "lossy")]
     pub paths: Vec<PathBuf>,
 }

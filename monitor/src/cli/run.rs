@@ -1,0 +1,30 @@
+//! `credwatch run`
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+
+use super::StreamFormat;
+
+/// Watches this host and prints alerts; the daemon itself.
+///
+/// Needs root, or the capabilities CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN and CAP_DAC_READ_SEARCH.
+/// Alerts go to stdout and to the sinks of the configuration, logs to stderr. Ends on SIGTERM and
+/// SIGINT after it has stored what it knows.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "\
+Examples:
+  sudo credwatch run
+  sudo credwatch run --config ./credwatch.toml --state-dir /tmp/credwatch-trial
+  sudo credwatch run --output json | jq .summary")]
+pub struct RunArgs {
+    /// The configuration; /etc/credwatch/credwatch.toml where that exists.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Where to keep what it knows; the configuration's, else /var/lib/credwatch.
+    #[arg(long, value_name = "DIR", env = "CREDWATCH_STATE_DIR", value_hint = ValueHint::DirPath)]
+    pub state_dir: Option<PathBuf>,
+    /// How to print alerts.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output: StreamFormat,
+}

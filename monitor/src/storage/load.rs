@@ -1,0 +1,249 @@
+//! Reads the database back into the model.
+
+use std::path::PathBuf;
+
+use rusqlite::types::FromSqlError;
+use rusqlite::{Params, Row};
+
+use super::values::{named, path_of};
+use super::{Result, Snapshot, StorageError, Store};
+use crate::model::{
+    Alert, Credential, FileId, Fingerprint, LocatedFile, RegistryChange, Selector, Target,
+    Timestamp, Usage, UsageKey,
+};
+
+impl Store {
+    /// Everything that a daemon goes on with, as of one moment.
+    pub fn load(&self) -> Result<Snapshot> {
+        let transaction = self
+            .connection
+            .unchecked_transaction()
+            .map_err(|source| self.failed(source))?;
+        let snapshot = Snapshot {
+            changes: self.rows(
+                "SELECT time, target_kind, target, state, since, changed_by, reason, owner
+                 FROM registry_change ORDER BY id",
+                [],
+                change_of,
+            )?,
+            files: self.files()?,
+            gone: self.rows(
+                "SELECT fingerprint, kind, label, subject, issued, expires, last_found
+                 FROM credential c
+                 WHERE NOT EXISTS (SELECT 1 FROM location l
+                     WHERE l.fingerprint = c.fingerprint AND l.kind = c.kind)
+                 ORDER BY fingerprint, kind",
+                [],
+                |row| Ok((Timestamp(row.get(6)?), credential_of(row, 0)?)),
+            )?,
+            usage: self.rows(
+                "SELECT fingerprint, identity, exe, destination, first, last, count
+                 FROM usage ORDER BY fingerprint, identity, exe, destination",
+                [],
+                usage_of,
+            )?,
+            identities: self.rows(
+                "SELECT selector, first, last FROM identity_seen ORDER BY selector",
+                [],
+                |row| {
+                    Ok((
+                        selector_of(row, 0)?,
+                        Timestamp(row.get(1)?),
+                        Timestamp(row.get(2)?),
+                    ))
+                },
+            )?,
+            open_alerts: self.rows(
+                "SELECT alert, time, last_time FROM alert WHERE status = 'open'
+                 ORDER BY time, seq",
+                [],
+                alert_of,
+            )?,
+        };
+        transaction.finish().map_err(|source| self.failed(source))?;
+        Ok(snapshot)
+    }
+
+    /// The newest alerts, at most `limit`, newest last.
+    pub fn alerts(&self, limit: u32) -> Result<Vec<Alert>> {
+        let mut alerts = self.rows(
+            "SELECT alert, time, last_time FROM alert ORDER BY time DESC, seq DESC LIMIT ?1",
+            [limit],
+            alert_of,
+        )?;
+        alerts.reverse();
+        Ok(alerts)
+    }
+
+    fn files(&self) -> Result<Vec<(Timestamp, LocatedFile)>> {
+        let mut files: Vec<(i64, Timestamp, LocatedFile)> = self.rows(
+            "SELECT id, found, dev, ino, path, uid, gid, mode, modified FROM file
+             ORDER BY found, id",
+            [],
+            |row| Ok((row.get(0)?, Timestamp(row.get(1)?), file_of(row)?)),
+        )?;
+        let mut credentials = self
+            .rows(
+                "SELECT file, fingerprint, kind, label, subject, issued, expires
+                 FROM location JOIN file ON file.id = location.file
+                 ORDER BY file.found, file.id, position",
+                [],
+                |row| Ok((row.get::<_, i64>(0)?, credential_of(row, 1)?)),
+            )?
+            .into_iter()
+            .peekable();
+        for (id, _, file) in &mut files {
+            while let Some((_, credential)) = credentials.next_if(|(of, _)| of == id) {
+                file.credentials.push(credential);
+            }
+        }
+        Ok(files
+            .into_iter()
+            .map(|(_, found, file)| (found, file))
+            .collect())
+    }
+
+    fn rows<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        let failed = |source| self.failed(source);
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        let rows = statement.query_map(params, read).map_err(failed)?;
+        rows.collect::<rusqlite::Result<_>>().map_err(failed)
+    }
+
+    /// A value that does not fit its column's meaning is damage, as a broken page is.
+    fn failed(&self, source: rusqlite::Error) -> StorageError {
+        match source {
+            rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::Utf8Error(..) => StorageError::Damaged {
+                path: self.path.clone(),
+                detail: source.to_string(),
+            },
+            source => StorageError::sqlite("read", &self.path, source),
+        }
+    }
+}
+
+/// Puts the column's number to a value that could not be read.
+fn in_column<T>(
+    column: usize,
+    row: &Row<'_>,
+    read: Result<T, FromSqlError>,
+) -> rusqlite::Result<T> {
+    read.map_err(|error| {
+        let kind = row
+            .get_ref(column)
+            .map_or(rusqlite::types::Type::Null, |value| value.data_type());
+        rusqlite::Error::FromSqlConversionFailure(column, kind, Box::new(error))
+    })
+}
+
+fn name<T: for<'a> serde::Deserialize<'a>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let read = row.get_ref(column)?.as_str().and_then(named);
+    in_column(column, row, read)
+}
+
+fn selector_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Selector> {
+    // Through an owned text: that is how a selector checks itself.
+    let text: String = row.get(column)?;
+    let read = text
+        .parse()
+        .map_err(|error| FromSqlError::Other(Box::new(error)));
+    in_column(column, row, read)
+}
+
+fn optional_selector(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Selector>> {
+    match row.get_ref(column)? {
+        rusqlite::types::ValueRef::Null => Ok(None),
+        _ => selector_of(row, column).map(Some),
+    }
+}
+
+fn path(row: &Row<'_>, column: usize) -> rusqlite::Result<PathBuf> {
+    let read = path_of(row.get_ref(column)?);
+    in_column(column, row, read)
+}
+
+fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp))
+}
+
+fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    Ok(row.get::<_, i64>(column)?.cast_unsigned())
+}
+
+fn change_of(row: &Row<'_>) -> rusqlite::Result<(Timestamp, RegistryChange)> {
+    let target = match row.get_ref(1)?.as_str() {
+        Ok("credential") => Target::Credential(Fingerprint::new(row.get::<_, String>(2)?)),
+        Ok("identity") => Target::Identity(selector_of(row, 2)?),
+        // The table's check knows no other.
+        _ => Target::Path(path(row, 2)?),
+    };
+    let change = RegistryChange {
+        target,
+        state: name(row, 3)?,
+        since: time(row, 4)?,
+        by: row.get(5)?,
+        reason: row.get(6)?,
+        owner: optional_selector(row, 7)?,
+    };
+    Ok((Timestamp(row.get(0)?), change))
+}
+
+/// From columns 2 on.
+fn file_of(row: &Row<'_>) -> rusqlite::Result<LocatedFile> {
+    Ok(LocatedFile {
+        file: FileId {
+            dev: unsigned(row, 2)?,
+            ino: unsigned(row, 3)?,
+        },
+        path: path(row, 4)?,
+        uid: row.get(5)?,
+        gid: row.get(6)?,
+        mode: row.get(7)?,
+        modified: Timestamp(row.get(8)?),
+        credentials: Vec::new(),
+    })
+}
+
+fn credential_of(row: &Row<'_>, start: usize) -> rusqlite::Result<Credential> {
+    Ok(Credential {
+        fingerprint: Fingerprint::new(row.get::<_, String>(start)?),
+        kind: name(row, start + 1)?,
+        label: row.get(start + 2)?,
+        subject: optional_selector(row, start + 3)?,
+        issued: time(row, start + 4)?,
+        expires: time(row, start + 5)?,
+    })
+}
+
+fn usage_of(row: &Row<'_>) -> rusqlite::Result<Usage> {
+    Ok(Usage {
+        key: UsageKey {
+            fingerprint: Fingerprint::new(row.get::<_, String>(0)?),
+            identity: selector_of(row, 1)?,
+            exe: row.get(2)?,
+            destination: row.get(3)?,
+        },
+        first: Timestamp(row.get(4)?),
+        last: Timestamp(row.get(5)?),
+        count: u64::try_from(row.get::<_, i64>(6)?).unwrap_or(0),
+    })
+}
+
+fn alert_of(row: &Row<'_>) -> rusqlite::Result<Alert> {
+    let read = row.get_ref(0)?.as_str().and_then(|json| {
+        serde_json::from_str::<Alert>(json).map_err(|error| FromSqlError::Other(Box::new(error)))
+    });
+    let mut alert = in_column(0, row, read)?;
+    // The JSON holds microseconds, as it is printed; the columns hold the whole time.
+    alert.time = Timestamp(row.get(1)?);
+    alert.last_time = Timestamp(row.get(2)?);
+    Ok(alert)
+}

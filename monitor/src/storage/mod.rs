@@ -1,0 +1,94 @@
+//! The state of a daemon on disk: one SQLite database that people can query with `sqlite3`.
+//!
+//! This module knows the model and nothing else. It stands aside of the pipeline: the daemon loads
+//! a [`Snapshot`] when it starts and afterwards only writes. A transaction that has been committed
+//! outlives the death of the process at any moment; after a power failure the newest ones may be
+//! missing, and the database is whole (WAL with `synchronous=NORMAL`).
+
+mod error;
+mod handle;
+mod load;
+mod open;
+mod pending;
+mod schema;
+mod values;
+mod write;
+
+#[cfg(test)]
+mod durability_tests;
+#[cfg(test)]
+mod samples;
+
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+
+pub use error::{Result, StorageError};
+pub use handle::{StorageHandle, StorageStats};
+
+use crate::model::{
+    Alert, Credential, FileId, LocatedFile, RegistryChange, Selector, Timestamp, Usage,
+};
+
+/// The database's name in the state directory.
+pub const FILE_NAME: &str = "credwatch.db";
+
+/// How a database is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// By the daemon: made when it is not there, brought up to date when it is older.
+    ReadWrite,
+    /// By a client beside or without a daemon: nothing is changed.
+    ReadOnly,
+}
+
+/// One thing to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    /// A word about a state; appended to the history.
+    Change(Timestamp, RegistryChange),
+    /// A file with credentials. Takes the place of what was known at the same path.
+    Located(Timestamp, LocatedFile),
+    /// A file left a path. Without effect where another inode has come to that path meanwhile.
+    Unlocated(Timestamp, FileId, PathBuf),
+    /// A row of the usage map with its sums so far, not a difference: storing it twice is storing
+    /// it once, and a row that was lost is made good by the next one of the same key.
+    Usage(Usage),
+    /// An identity acted. Widens what is stored.
+    IdentitySeen {
+        /// Who.
+        selector: Selector,
+        /// The first act seen.
+        first: Timestamp,
+        /// The latest act seen.
+        last: Timestamp,
+    },
+    /// An alert; takes the place of the one with the same `alert_id`.
+    Alert(Box<Alert>),
+}
+
+/// All that a daemon needs to go on where it stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Snapshot {
+    /// The history of the registry, oldest first.
+    pub changes: Vec<(Timestamp, RegistryChange)>,
+    /// Every file that holds credentials, with when it was found.
+    pub files: Vec<(Timestamp, LocatedFile)>,
+    /// Credentials that were found once and that no file holds any more, with when they were last
+    /// found. What is stored of them is from the copy found last.
+    pub gone: Vec<(Timestamp, Credential)>,
+    /// The usage map.
+    pub usage: Vec<Usage>,
+    /// Every identity seen, with its first and its latest act.
+    pub identities: Vec<(Selector, Timestamp, Timestamp)>,
+    /// Alerts that were still counting repeats, oldest first. The times of an alert's process and
+    /// credential come back in whole microseconds, as they are printed.
+    pub open_alerts: Vec<Alert>,
+}
+
+/// An open database.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    path: PathBuf,
+}

@@ -1,0 +1,280 @@
+//! Writes for the tests of this module: one of each kind, and any.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::Write;
+use crate::model::alert::{AlertAncestor, AlertCredential, AlertDestination, AlertProcess};
+use crate::model::{
+    Alert, AlertStatus, Credential, CredentialKind, CredentialState, DetectionId, Evidence, FileId,
+    Fingerprint, LocatedFile, RegistryChange, Selector, Severity, Target, Timestamp, Usage,
+    UsageKey,
+};
+
+const KINDS: &[CredentialKind] = &[
+    CredentialKind::SshPrivateKey,
+    CredentialKind::SshAuthorizedKey,
+    CredentialKind::X509Certificate,
+    CredentialKind::KubernetesServiceAccountToken,
+    CredentialKind::Opaque,
+];
+const STATES: &[CredentialState] = &[
+    CredentialState::Active,
+    CredentialState::Rotating,
+    CredentialState::Retired,
+    CredentialState::Revoked,
+    CredentialState::Expired,
+    CredentialState::Decoy,
+];
+
+/// One write of each kind; one alert of them is open.
+pub(super) fn some_of_each() -> Vec<Write> {
+    let time = Timestamp(1_777_644_201_123_456_789);
+    let fingerprint = Fingerprint::new("SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8");
+    let identity = Selector::unix_user("deploy");
+    vec![
+        Write::Located(
+            time,
+            LocatedFile {
+                file: FileId {
+                    dev: 65024,
+                    ino: u64::MAX,
+                },
+                path: PathBuf::from("/srv/deploy/.ssh/id_ed25519"),
+                uid: 1001,
+                gid: 1001,
+                mode: 0o600,
+                modified: time,
+                credentials: vec![Credential {
+                    fingerprint: fingerprint.clone(),
+                    kind: CredentialKind::SshPrivateKey,
+                    label: Some("deploy@ci".to_owned()),
+                    subject: None,
+                    issued: None,
+                    expires: None,
+                }],
+            },
+        ),
+        Write::Change(
+            time,
+            RegistryChange {
+                target: Target::Credential(fingerprint.clone()),
+                state: CredentialState::Retired,
+                since: None,
+                by: "root".to_owned(),
+                reason: Some("moved to OIDC".to_owned()),
+                owner: Some(identity.clone()),
+            },
+        ),
+        Write::Usage(Usage {
+            key: UsageKey {
+                fingerprint: fingerprint.clone(),
+                identity: identity.clone(),
+                exe: "/usr/bin/ssh".to_owned(),
+                destination: String::new(),
+            },
+            first: time,
+            last: time,
+            count: 3,
+        }),
+        Write::IdentitySeen {
+            selector: identity.clone(),
+            first: time,
+            last: time,
+        },
+        Write::Alert(Box::new(alert("a-1", time, AlertStatus::Open))),
+    ]
+}
+
+/// A whole alert.
+pub(super) fn alert(alert_id: &str, time: Timestamp, status: AlertStatus) -> Alert {
+    let whole = Timestamp(1_777_644_201_123_456_000);
+    Alert {
+        alert_id: alert_id.to_owned(),
+        time,
+        id: DetectionId::RetiredCredentialRead,
+        severity: Severity::Critical,
+        title: "A retired credential was read".to_owned(),
+        summary: "deploy read a key that root had retired".to_owned(),
+        identity: Some(Selector::unix_user("deploy")),
+        process: Some(AlertProcess {
+            pid: 4242,
+            start_time: whole,
+            uid: 1001,
+            user: Some("deploy".to_owned()),
+            exe: Some("/usr/bin/cat".to_owned()),
+            unit: None,
+            container: None,
+            login_user: Some("ana".to_owned()),
+            terminal: Some("pts0".to_owned()),
+            ancestors: vec![AlertAncestor { pid: 1, exe: None }],
+        }),
+        credential: Some(AlertCredential {
+            fingerprint: Fingerprint::new("SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8"),
+            kind: CredentialKind::SshPrivateKey,
+            path: Some("/srv/deploy/.ssh/id_ed25519".to_owned()),
+            state: CredentialState::Retired,
+            retired_at: Some(whole),
+            retired_by: Some("root".to_owned()),
+            reason: Some("moved to OIDC".to_owned()),
+            last_used: None,
+        }),
+        destination: Some(AlertDestination {
+            address: std::net::Ipv4Addr::new(192, 0, 2, 7).into(),
+            port: 443,
+        }),
+        evidence: Some(Evidence::ReadThenConnect),
+        attack: vec!["T1552.004".to_owned()],
+        owasp: vec!["NHI1".to_owned()],
+        status,
+        repeats: 2,
+        last_time: time,
+    }
+}
+
+/// Few keys, so that writes meet each other.
+fn fingerprint() -> impl Strategy<Value = Fingerprint> {
+    (0..4u8).prop_map(|n| Fingerprint::new(format!("hmac:{n}")))
+}
+
+fn selector() -> impl Strategy<Value = Selector> {
+    (0..4u32).prop_map(Selector::unix_uid)
+}
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    any::<i64>().prop_map(Timestamp)
+}
+
+fn file_id() -> impl Strategy<Value = FileId> {
+    (0..2u64, select(vec![1, 2, u64::MAX])).prop_map(|(dev, ino)| FileId { dev, ino })
+}
+
+/// Any bytes at times, UTF-8 or not.
+fn path() -> impl Strategy<Value = PathBuf> {
+    prop_oneof![
+        3 => (0..4u8).prop_map(|n| PathBuf::from(format!("/p/{n}"))),
+        1 => vec(1..=255u8, 1..6).prop_map(|bytes| PathBuf::from(OsString::from_vec(bytes))),
+    ]
+}
+
+fn credential() -> impl Strategy<Value = Credential> {
+    (
+        fingerprint(),
+        select(KINDS),
+        option::of(".*"),
+        option::of(selector()),
+        option::of(time()),
+        option::of(time()),
+    )
+        .prop_map(
+            |(fingerprint, kind, label, subject, issued, expires)| Credential {
+                fingerprint,
+                kind,
+                label,
+                subject,
+                issued,
+                expires,
+            },
+        )
+}
+
+fn located() -> impl Strategy<Value = LocatedFile> {
+    (
+        file_id(),
+        path(),
+        any::<(u32, u32, u32)>(),
+        time(),
+        vec(credential(), 0..4),
+    )
+        .prop_map(
+            |(file, path, (uid, gid, mode), modified, credentials)| LocatedFile {
+                file,
+                path,
+                uid,
+                gid,
+                mode,
+                modified,
+                credentials,
+            },
+        )
+}
+
+fn change() -> impl Strategy<Value = RegistryChange> {
+    let target = prop_oneof![
+        fingerprint().prop_map(Target::Credential),
+        selector().prop_map(Target::Identity),
+        path().prop_map(Target::Path),
+    ];
+    (
+        target,
+        select(STATES),
+        option::of(time()),
+        ".*",
+        option::of(".*"),
+        option::of(selector()),
+    )
+        .prop_map(|(target, state, since, by, reason, owner)| RegistryChange {
+            target,
+            state,
+            since,
+            by,
+            reason,
+            owner,
+        })
+}
+
+fn usage() -> impl Strategy<Value = Usage> {
+    (
+        fingerprint(),
+        selector(),
+        "[ab]?",
+        "[ab]?",
+        time(),
+        time(),
+        0..=i64::MAX.cast_unsigned(),
+    )
+        .prop_map(
+            |(fingerprint, identity, exe, destination, first, last, count)| Usage {
+                key: UsageKey {
+                    fingerprint,
+                    identity,
+                    exe,
+                    destination,
+                },
+                first,
+                last,
+                count,
+            },
+        )
+}
+
+/// Any list of writes.
+pub(super) fn writes(most: usize) -> impl Strategy<Value = Vec<Write>> {
+    let write = prop_oneof![
+        (time(), change()).prop_map(|(time, change)| Write::Change(time, change)),
+        (time(), located()).prop_map(|(time, file)| Write::Located(time, file)),
+        (time(), file_id(), path())
+            .prop_map(|(time, file, path)| Write::Unlocated(time, file, path)),
+        usage().prop_map(Write::Usage),
+        (selector(), time(), time()).prop_map(|(selector, first, last)| Write::IdentitySeen {
+            selector,
+            first,
+            last
+        }),
+        ("[a-d]", time(), any::<bool>()).prop_map(|(id, time, open)| {
+            let status = if open {
+                AlertStatus::Open
+            } else {
+                AlertStatus::Ended
+            };
+            Write::Alert(Box::new(alert(&id, time, status)))
+        }),
+    ];
+    vec(write, 0..most)
+}

@@ -1,0 +1,7 @@
+//! Builds the kernel half; see `xtask::build_script`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    xtask::build_script::run()
+}

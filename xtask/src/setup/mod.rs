@@ -107,9 +107,14 @@ impl State {
                 }
             }
         }
-        if self.lacks_clippy() {
-            let why = "lints the kernel half".to_owned();
-            rows.push((Mark::Missing, vec!["clippy for BPF".to_owned(), why]));
+        if self.needs.lint
+            && let Ok(toolchain) = &self.toolchain
+        {
+            let (mark, text) = match toolchain.clippy_driver() {
+                Some(driver) => (Mark::Ok, driver.display().to_string()),
+                None => (Mark::Missing, "lints the kernel half".to_owned()),
+            };
+            rows.push((mark, vec!["clippy for BPF".to_owned(), text]));
         }
         rows
     }

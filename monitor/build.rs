@@ -1,11 +1,7 @@
-fn main() {
-    let out = std::env::var("OUT_DIR").unwrap();
-    println!(
-        "cargo:rerun-if-changed=../monitor-ebpf/target/bpfel-unknown-none/release/monitor-ebpf"
-    );
-    std::fs::copy(
-        "../monitor-ebpf/target/bpfel-unknown-none/release/monitor-ebpf",
-        format!("{out}/monitor-ebpf"),
-    )
-    .unwrap();
+//! Builds the kernel half; see `xtask::build_script`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    xtask::build_script::run()
 }

@@ -3,5 +3,6 @@
 //! Data goes one way: `sensor` → `decode` → `attribution` → `registry` → `detection` → `sinks`;
 //! a recording enters behind `decode`. A stage imports only earlier ones. See ARCHITECTURE.md.
 
+pub mod config;
 pub mod control;
 pub mod model;

@@ -6,3 +6,4 @@
 pub mod config;
 pub mod control;
 pub mod model;
+pub mod sinks;

@@ -1,1 +1,4 @@
 //! Credwatch tests: one binary.
+
+#[cfg(test)]
+mod sinks;

@@ -81,7 +81,8 @@ struct Sink {
     task: JoinHandle<()>,
 }
 
-/// All sinks of a daemon.
+/// All sinks of a daemon. Dropped without [`Sinks::shutdown`], their tasks go on with what waits
+/// until the runtime ends.
 pub struct Sinks {
     sinks: Vec<Sink>,
     hurry: watch::Sender<bool>,

@@ -361,6 +361,21 @@ async fn a_failing_sink_never_blocks_and_counts_what_it_loses() {
 }
 
 #[tokio::test]
+async fn a_failing_sink_pauses_between_attempts_even_without_its_owner() {
+    let full = sink(SinkKind::Json {
+        path: Some("/dev/full".into()),
+    });
+    let sinks = Sinks::open(&[full]).unwrap();
+    sinks.send(&numbered(1));
+    let tally = Arc::clone(&sinks.sinks[0].tally);
+    drop(sinks);
+    sleep(Duration::from_millis(500)).await;
+    // At 0, 100 and 300 ms.
+    let errors = tally.status().errors;
+    assert!((1..=3).contains(&errors), "{errors} attempts");
+}
+
+#[tokio::test]
 async fn tcp_sends_again_what_a_closed_connection_swallowed() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();

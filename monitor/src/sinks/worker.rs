@@ -185,7 +185,7 @@ async fn insist(
         }
         let hurried = tokio::select! {
             () = sleep(pause) => false,
-            changed = hurry.changed() => changed.is_ok(),
+            () = called(hurry) => true,
         };
         if hurried {
             pause = FIRST_PAUSE;
@@ -195,5 +195,12 @@ async fn insist(
                 pause = pause.min(Duration::from_secs(1));
             }
         }
+    }
+}
+
+/// Ends when the sinks are being shut down; never when they were dropped without that.
+async fn called(hurry: &mut watch::Receiver<bool>) {
+    if hurry.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }

@@ -5,10 +5,12 @@
 
 pub mod attribution;
 pub mod cli;
+pub mod config;
 pub mod control;
 pub mod decode;
 pub mod detection;
 pub mod model;
 pub mod registry;
 pub mod sensor;
+pub mod sinks;
 pub mod storage;

@@ -4,3 +4,4 @@
 mod cli;
 #[cfg(test)]
 mod cli_clients;
+mod sinks;

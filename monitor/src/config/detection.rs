@@ -1,0 +1,195 @@
+//! What the detections take from configuration.
+
+use std::time::Duration;
+
+use globset::{GlobBuilder, GlobMatcher};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+
+use super::duration;
+use crate::model::{DetectionId, Selector};
+
+/// How detections behave.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct DetectionConfig {
+    /// A cause that has been quiet this long is summed and ended.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub fold_quiet: Duration,
+    /// A cause that goes on is summed and ended after this long. At least `fold_quiet`.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub fold_max: Duration,
+    /// A connection counts as a credential's when its reader opens it within this time.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub read_then_connect_window: Duration,
+    /// For `CW-203`.
+    pub metadata_service: MetadataServiceConfig,
+    /// Detections that raise nothing.
+    pub disabled: Vec<DetectionId>,
+}
+
+impl DetectionConfig {
+    /// Whether a detection may raise alerts.
+    pub fn enabled(&self, id: DetectionId) -> bool {
+        !self.disabled.contains(&id)
+    }
+}
+
+impl Default for DetectionConfig {
+    fn default() -> Self {
+        Self {
+            fold_quiet: Duration::from_secs(60),
+            fold_max: Duration::from_secs(3600),
+            read_then_connect_window: Duration::from_secs(60),
+            metadata_service: MetadataServiceConfig::default(),
+            disabled: Vec::new(),
+        }
+    }
+}
+
+/// Who may ask a cloud's metadata service for credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct MetadataServiceConfig {
+    /// Identities and executables that have a reason to.
+    pub allowed: Vec<ActorPattern>,
+}
+
+impl MetadataServiceConfig {
+    /// Whether any of the acting process's selectors, or its executable, is allowed.
+    pub fn allows<'a>(
+        &self,
+        selectors: impl IntoIterator<Item = &'a Selector>,
+        exe: Option<&str>,
+    ) -> bool {
+        let mut selectors = selectors.into_iter();
+        let by_exe = |exe| self.allowed.iter().any(|actor| actor.matches_exe(exe));
+        exe.is_some_and(by_exe)
+            || selectors.any(|s| self.allowed.iter().any(|actor| actor.matches_selector(s)))
+    }
+}
+
+/// The agents that clouds ship on their images: cloud-init, and those of AWS, Google, Azure and
+/// Oracle, and Kubernetes' node agent.
+const METADATA_AGENTS: &[&str] = &[
+    "systemd:unit:cloud-init*.service",
+    "systemd:unit:cloud-config.service",
+    "systemd:unit:cloud-final.service",
+    "systemd:unit:amazon-ssm-agent.service",
+    "systemd:unit:snap.amazon-ssm-agent.*.service",
+    "systemd:unit:amazon-cloudwatch-agent.service",
+    "systemd:unit:policy-routes@*.service",
+    "systemd:unit:refresh-policy-routes@*.service",
+    "systemd:unit:google-guest-agent*.service",
+    "systemd:unit:google-osconfig-agent.service",
+    "systemd:unit:google-startup-scripts.service",
+    "systemd:unit:google-shutdown-scripts.service",
+    "systemd:unit:walinuxagent.service",
+    "systemd:unit:waagent.service",
+    "systemd:unit:oracle-cloud-agent*.service",
+    "systemd:unit:nm-cloud-setup.service",
+    "systemd:unit:kubelet.service",
+    "/usr/bin/amazon-ssm-agent",
+    "/usr/bin/ssm-agent-worker",
+    "/usr/bin/google_*",
+];
+
+impl Default for MetadataServiceConfig {
+    fn default() -> Self {
+        Self {
+            allowed: METADATA_AGENTS
+                .iter()
+                .filter_map(|text| ActorPattern::new(text).ok())
+                .collect(),
+        }
+    }
+}
+
+/// A glob over selectors (`systemd:unit:cloud-init*.service`) or over executables' absolute
+/// paths (`/opt/agent/bin/*`, where `*` stays within a directory and `**` does not).
+#[derive(Debug, Clone)]
+pub struct ActorPattern {
+    text: String,
+    matcher: GlobMatcher,
+}
+
+impl ActorPattern {
+    /// Reads a pattern; the error says what to write.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let shown = text.escape_debug();
+        let path = text.starts_with('/');
+        if !path && !Selector::looks_like(text) {
+            return Err(format!(
+                "`{shown}` is neither a selector nor an absolute path; write it like \
+                 systemd:unit:cloud-init*.service or /usr/bin/agent"
+            ));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(format!("`{shown}` holds a control character; remove it"));
+        }
+        let glob = GlobBuilder::new(text)
+            .literal_separator(path)
+            .backslash_escape(true)
+            .build()
+            .map_err(|error| format!("`{shown}` is no glob: {}", error.kind()))?;
+        Ok(Self {
+            text: text.to_owned(),
+            matcher: glob.compile_matcher(),
+        })
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it speaks of this identity.
+    pub fn matches_selector(&self, selector: &Selector) -> bool {
+        !self.text.starts_with('/') && self.matcher.is_match(selector.as_str())
+    }
+
+    /// Whether it speaks of this executable's absolute path.
+    pub fn matches_exe(&self, exe: &str) -> bool {
+        self.text.starts_with('/') && self.matcher.is_match(exe)
+    }
+}
+
+impl PartialEq for ActorPattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for ActorPattern {}
+
+impl<'de> Deserialize<'de> for ActorPattern {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Self::new(&String::deserialize(from)?).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_agents_are_all_valid_and_match() {
+        let config = MetadataServiceConfig::default();
+        assert_eq!(config.allowed.len(), METADATA_AGENTS.len());
+        let unit = |name: &str| Selector::systemd_unit(name);
+        assert!(config.allows([&unit("cloud-init-local.service")], None));
+        assert!(config.allows([&unit("policy-routes@ens5.service")], None));
+        assert!(config.allows([], Some("/usr/bin/google_guest_agent")));
+        assert!(!config.allows([&unit("nginx.service")], Some("/usr/bin/curl")));
+        // A unit must not pass by the name of an allowed program, nor a path by a deeper one.
+        assert!(!config.allows([&unit("/usr/bin/google_x")], Some("/usr/bin/google_x/y")));
+        assert!(!config.allows([], None));
+    }
+
+    #[test]
+    fn a_pattern_says_what_it_wants() {
+        for bad in ["nginx", "", "usr/bin/x", "/usr/[", "unix:user:a\n"] {
+            assert!(ActorPattern::new(bad).is_err(), "{bad:?}");
+        }
+    }
+}

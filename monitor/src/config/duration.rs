@@ -1,0 +1,39 @@
+//! Durations as people write them: `50ms`, `60s`, `1h 30m`.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use serde::Deserializer;
+use serde::de::{Error, Visitor};
+
+/// Reads a duration longer than nothing, for `#[serde(deserialize_with)]`.
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    struct Text;
+
+    impl Visitor<'_> for Text {
+        type Value = Duration;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a duration with its unit, in quotes: \"60s\", \"5m\", \"1h 30m\"")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
+            let signed: SignedDuration = text.parse().map_err(|_| {
+                E::custom(format_args!(
+                    "`{}` is no duration; write a number with its unit: \"60s\", \"5m\", \"1h 30m\"",
+                    text.escape_debug()
+                ))
+            })?;
+            match Duration::try_from(signed) {
+                Ok(duration) if !duration.is_zero() => Ok(duration),
+                _ => Err(E::custom(format_args!(
+                    "`{}` is not longer than nothing; write a positive duration such as \"60s\"",
+                    text.escape_debug()
+                ))),
+            }
+        }
+    }
+
+    from.deserialize_str(Text)
+}

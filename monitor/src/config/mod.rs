@@ -1,0 +1,151 @@
+//! Configuration: typed, with defaults that serve without any file, and with errors that tell the
+//! file, the line and what to write instead.
+
+mod detection;
+mod duration;
+mod error;
+mod reader;
+mod registry_files;
+mod sections;
+mod sinks;
+
+use std::path::Path;
+
+pub use detection::{ActorPattern, DetectionConfig, MetadataServiceConfig};
+pub use error::{ConfigError, Problem};
+pub use registry_files::load_registry;
+pub use sections::{ControlConfig, DiscoveryConfig, RegistryConfig, SensorConfig};
+pub use sinks::{Colour, Facility, SinkConfig, SinkKind, SyslogTransport};
+
+use reader::{Reader, Table, Value, key_span};
+
+/// All of the daemon's configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// `[discovery]`: which directories are searched for credentials.
+    pub discovery: DiscoveryConfig,
+    /// `[registry]`: where declared states are read from.
+    pub registry: RegistryConfig,
+    /// `[control]`: who may use the control socket.
+    pub control: ControlConfig,
+    /// `[detection]`: how detections behave.
+    pub detection: DetectionConfig,
+    /// `[sensor]`: how the kernel half delivers.
+    pub sensor: SensorConfig,
+    /// `[[sinks]]`: where alerts go. Never empty.
+    pub sinks: Vec<SinkConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            discovery: DiscoveryConfig::default(),
+            registry: RegistryConfig::default(),
+            control: ControlConfig::default(),
+            detection: DetectionConfig::default(),
+            sensor: SensorConfig::default(),
+            sinks: sinks::default_sinks(),
+        }
+    }
+}
+
+const SECTIONS: &[&str] = &[
+    "discovery",
+    "registry",
+    "control",
+    "detection",
+    "sensor",
+    "sinks",
+];
+
+impl Config {
+    /// Reads a file. What it leaves out has its default; `[[sinks]]`, where there are any, replace
+    /// the default one.
+    ///
+    /// # Errors
+    /// All mistakes of the file at once; or that it cannot be read.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::parse(path, &reader::read(path)?)
+    }
+
+    /// Reads the text of a file; `path` is for the errors alone.
+    ///
+    /// # Errors
+    /// All mistakes of the text at once.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let (mut reader, table) = Reader::parse(path, text);
+        let config = Self::read(&mut reader, table);
+        ConfigError::of(reader.finish()).map_or(Ok(config), Err)
+    }
+
+    fn read<'i>(reader: &mut Reader<'i>, table: Table<'i>) -> Self {
+        let mut config = Self::default();
+        for (key, value) in table {
+            // A section that is not fit for use is left at its default: its mistakes are noted,
+            // and this configuration will not be used.
+            match key.get_ref().as_ref() {
+                "discovery" => {
+                    config.discovery = reader.section("[discovery]", value).unwrap_or_default();
+                }
+                "registry" => {
+                    config.registry = reader.section("[registry]", value).unwrap_or_default();
+                }
+                "control" => {
+                    config.control = reader.section("[control]", value).unwrap_or_default();
+                }
+                "detection" => config.detection = read_detection(reader, value),
+                "sensor" => {
+                    config.sensor = reader.section("[sensor]", value).unwrap_or_default();
+                }
+                "sinks" => {
+                    let at = value.span();
+                    config.sinks = sinks::read_sinks(reader, value);
+                    if config.sinks.is_empty() {
+                        reader
+                            .problem_unless_any(at, "`sinks` is empty; remove it for the default");
+                    }
+                }
+                other => reader.unknown_key(key.span(), other, "the file", SECTIONS),
+            }
+        }
+        config
+    }
+}
+
+fn read_detection<'i>(reader: &mut Reader<'i>, mut value: Value<'i>) -> DetectionConfig {
+    let whole = value.clone();
+    // The table inside is read on its own, for errors as good as those of the others.
+    let mut inner = None;
+    if let toml::de::DeValue::Table(table) = value.get_mut() {
+        inner = table.remove("metadata_service");
+    }
+    let inner = inner.map(|inner| reader.section("[detection.metadata_service]", inner));
+    let Some(mut detection) = reader.section::<DetectionConfig>("[detection]", value) else {
+        return DetectionConfig::default();
+    };
+    if let Some(Some(inner)) = inner {
+        detection.metadata_service = inner;
+    }
+    if detection.fold_quiet > detection.fold_max {
+        let written = whole.get_ref().get("fold_quiet").is_some();
+        let key = if written { "fold_quiet" } else { "fold_max" };
+        reader.problem(
+            key_span(&whole, key),
+            format!(
+                "`fold_quiet` ({}) must not be longer than `fold_max` ({})",
+                shown(detection.fold_quiet),
+                shown(detection.fold_max)
+            ),
+        );
+    }
+    detection
+}
+
+/// A duration as it is written in configuration.
+fn shown(duration: std::time::Duration) -> String {
+    jiff::SignedDuration::try_from(duration)
+        .map_or_else(|_| format!("{duration:?}"), |signed| format!("{signed:#}"))
+}
+
+#[cfg(test)]
+mod tests;

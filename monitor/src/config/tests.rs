@@ -1,0 +1,230 @@
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::reader::fields_of;
+use super::*;
+use crate::model::{DetectionId, Severity};
+
+const SHIPPED: &str = include_str!("../../dist/credwatch.toml");
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(Path::new("credwatch.toml"), text)
+}
+
+fn errors(text: &str) -> String {
+    parse(text).unwrap_err().to_string()
+}
+
+/// The shipped file with every default uncommented.
+fn uncommented() -> String {
+    SHIPPED
+        .lines()
+        .filter_map(|line| {
+            let rest = line.strip_prefix('#')?;
+            let prose = rest.is_empty() || rest.starts_with("# ") || rest.starts_with('|');
+            // Elements of the one long list keep their indentation.
+            let element = rest.starts_with("    \"") || rest == "]";
+            (!prose && (element || !rest.starts_with(' '))).then_some(rest)
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn the_shipped_file_is_the_default() {
+    assert_eq!(parse(SHIPPED).unwrap(), Config::default());
+    assert_eq!(parse("").unwrap(), Config::default());
+    assert_eq!(parse(&uncommented()).unwrap(), Config::default());
+}
+
+#[test]
+fn the_shipped_file_has_every_key() {
+    let text = uncommented() + &SHIPPED.replace("#| ", "");
+    let sections = [
+        fields_of::<DiscoveryConfig>(),
+        fields_of::<RegistryConfig>(),
+        fields_of::<ControlConfig>(),
+        fields_of::<DetectionConfig>(),
+        fields_of::<MetadataServiceConfig>(),
+        fields_of::<SensorConfig>(),
+        fields_of::<sinks::Written>(),
+    ];
+    for key in sections.into_iter().flatten() {
+        let key = key.trim_start_matches("r#");
+        let setting = text.lines().any(|line| {
+            line.starts_with(&format!("{key} =")) || line.ends_with(&format!(".{key}]"))
+        });
+        assert!(setting, "{key} is not in the shipped file");
+    }
+}
+
+#[test]
+fn the_shipped_examples_are_valid() {
+    let mut examples = vec![String::new()];
+    for line in SHIPPED.lines() {
+        match (line.strip_prefix("#| "), examples.last_mut()) {
+            (Some(example), Some(last)) => *last += &format!("{example}\n"),
+            (None, Some(last)) if !last.is_empty() => examples.push(String::new()),
+            _ => {}
+        }
+    }
+    examples.retain(|example| !example.is_empty());
+    assert_eq!(examples.len(), 4);
+    for example in examples {
+        assert_ne!(parse(&example).unwrap(), Config::default(), "{example}");
+    }
+}
+
+#[test]
+fn a_whole_file_is_taken() {
+    let config = parse(
+        r#"
+        sinks = [{ type = "json" }]
+        [discovery]
+        roots = ["/srv"]
+        [registry]
+        directory = "/srv/registry.d"
+        [control]
+        group = "ops"
+        [detection]
+        fold_quiet = "1m 30s"
+        disabled = ["CW-203"]
+        metadata_service.allowed = ["unix:user:cloud-*"]
+        [sensor]
+        ring_bytes = 65536
+        wakeup_interval = "5ms"
+        permission_events = false
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.discovery.roots, [PathBuf::from("/srv")]);
+    assert_eq!(config.discovery.max_files, 1_000_000);
+    assert_eq!(config.control.group.as_deref(), Some("ops"));
+    assert_eq!(config.detection.fold_quiet, Duration::from_secs(90));
+    assert!(!config.detection.enabled(DetectionId::MetadataService));
+    assert!(config.detection.enabled(DetectionId::DecoyTouched));
+    assert_eq!(config.detection.metadata_service.allowed.len(), 1);
+    assert_eq!(config.sensor.ring_bytes, 65536);
+    assert!(!config.sensor.permission_events);
+    assert_eq!(
+        config.sinks,
+        [SinkConfig {
+            kind: SinkKind::Json { path: None },
+            min_severity: Severity::Low
+        }]
+    );
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_with_their_places() {
+    insta::assert_snapshot!(errors(
+        r#"[discovery]
+roots = ["srv"]
+max_files = 0
+exclude = "/proc"
+
+[detection]
+fold_quiet = 60
+fold_max = "soon"
+disabled = ["CW-999"]
+[detection.metadata_service]
+alowed = []
+allowed = ["nginx"]
+
+[sensor]
+ring_bytes = 100000
+
+[sensors]
+x = 1
+
+[[sinks]]
+type = "syslog"
+transport = "tcp"
+adress = "siem:601"
+
+[[sinks]]
+type = "syslog"
+transport = "udp"
+address = "siem"
+
+[[sinks]]
+type = "sylog"
+
+[[sinks]]
+type = "syslog"
+facility = "authprv"
+
+[[sinks]]
+type = "terminal"
+path = "/tmp/x"
+
+[[sinks]]
+min_severity = "low"
+"#
+    ));
+}
+
+#[test]
+fn what_holds_between_keys_is_checked() {
+    let cases = [
+        "[detection]\nfold_quiet = \"2h\"\n",
+        "[[sinks]]\ntype = \"json\"\n[[sinks]]\ntype = \"terminal\"\n",
+        "[[sinks]]\ntype = \"syslog\"\n[[sinks]]\ntype = \"syslog\"\naddress = \"/dev/log\"\n",
+        "sinks = []",
+        "sinks = 5\ndiscovery = 3",
+        "[[sinks]]\ntype = \"syslog\"\ntransport = \"udp\"\n",
+    ];
+    insta::assert_snapshot!(cases.map(errors).join("\n\n"));
+}
+
+#[test]
+fn broken_syntax_is_told() {
+    insta::assert_snapshot!(errors(
+        "[discovery]\nroots = [\"/srv\"\n[sensor]\nring_bytes = = 5\n"
+    ));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("absent.toml");
+    let error = Config::load(&path).unwrap_err();
+    assert_eq!(error.problems()[0].position, None);
+    assert!(
+        error
+            .to_string()
+            .contains("absent.toml: cannot be read: No such file")
+    );
+    let path = directory.path().join("latin1.toml");
+    std::fs::write(&path, b"# \xfc\n").unwrap();
+    assert!(
+        Config::load(&path)
+            .unwrap_err()
+            .to_string()
+            .contains(":1:3: not UTF-8")
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,200}") {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn no_values_make_it_panic(
+        section in "\\[{1,2}(discovery|detection|sensor|sinks|control|x|detection\\.metadata_service)\\]{1,2}",
+        key in "(roots|type|address|ring_bytes|fold_max|allowed|group|[a-zé]{1,5})",
+        value in "(\"[^\"\\\\]{0,20}\"|-?[0-9]{1,20}|\\[\\]|true|\\{a=1\\}|1979-05-27|nan)",
+    ) {
+        let text = format!("{section}\n{key} = {value}\n");
+        if let Err(error) = parse(&text) {
+            for problem in error.problems() {
+                prop_assert!(problem.position.is_some_and(|(line, column)| line <= 4 && column >= 1));
+                prop_assert!(!problem.message.contains('\n'), "{}", problem);
+            }
+        }
+    }
+}

@@ -10,6 +10,7 @@ pub mod control;
 pub mod decode;
 pub mod detection;
 pub mod model;
+pub mod recording;
 pub mod registry;
 pub mod sensor;
 pub mod sinks;

@@ -214,7 +214,10 @@ pub fn task(info: &TaskInfo, clock: &Clock) -> Task {
         login_uid: (info.login_uid != u32::MAX).then_some(info.login_uid),
         session: (info.session != u32::MAX).then_some(info.session),
         cgroup: info.cgroup,
-        cgroup_v1: info.cgroup_v1,
+        cgroup_v1: match info.cgroup_v1 {
+            0 => 0,
+            id => id | Task::V1_HIERARCHY,
+        },
         exe: file_id(FileKey {
             dev: info.exe_dev,
             ino: info.exe_ino,

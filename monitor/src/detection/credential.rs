@@ -56,7 +56,7 @@ impl Detector {
         findings: &mut Vec<Finding>,
         outcome: &mut Outcome,
     ) {
-        let window = self.settings.read_then_connect;
+        let window = self.settings.read_then_connect_window;
         for fingerprint in self.state.processes.has_read(&actor.task, window, now) {
             let credential = self.credential(&fingerprint, None, now);
             let key = usage(actor, &fingerprint, &destination.to_string());

@@ -101,7 +101,7 @@ impl Folds {
     }
 
     /// The sums of causes about something that a person has just spoken about.
-    pub(super) fn end_about(&mut self, target: &Target, _now: Timestamp) -> Vec<Alert> {
+    pub(super) fn end_about(&mut self, target: &Target) -> Vec<Alert> {
         let about = match target {
             Target::Credential(fingerprint) => fingerprint.to_string(),
             Target::Identity(selector) => selector.to_string(),
@@ -111,21 +111,8 @@ impl Folds {
         self.end(|cause, _| cause.parts.contains(&about))
     }
 
-    pub(super) fn finish(&mut self, _now: Timestamp) -> Vec<Alert> {
+    pub(super) fn finish(&mut self) -> Vec<Alert> {
         self.end(|_, _| true)
-    }
-
-    /// Only alerts that storage kept as open; their causes cannot be told from the alert alone, so
-    /// they are summed as they stand.
-    pub(super) fn reopen(&mut self, alerts: Vec<Alert>) {
-        for alert in alerts {
-            let cause = Cause {
-                id: alert.id,
-                parts: vec![alert.alert_id.clone()],
-            };
-            let last = alert.last_time;
-            self.open.insert(cause, Open { alert, last });
-        }
     }
 
     fn end(&mut self, mut is_over: impl FnMut(&Cause, &Open) -> bool) -> Vec<Alert> {

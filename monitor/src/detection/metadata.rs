@@ -31,12 +31,8 @@ impl Detector {
         if !ADDRESSES.contains(&destination.ip()) || [53, 123].contains(&destination.port()) {
             return;
         }
-        let allowed = &self.settings.metadata_allowed;
-        let by_name = actor
-            .selectors
-            .iter()
-            .any(|selector| allowed.is_match(selector.as_str()));
-        if by_name || actor.exe.as_ref().is_some_and(|exe| allowed.is_match(exe)) {
+        let allowed = &self.settings.metadata_service;
+        if allowed.allows(&actor.selectors, actor.exe.as_deref()) {
             return;
         }
         let id = DetectionId::MetadataService;

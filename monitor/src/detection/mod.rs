@@ -8,45 +8,16 @@ mod health;
 mod identity;
 mod metadata;
 
-use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
-
-use globset::GlobSet;
+use std::collections::BTreeMap;
 
 pub use fold::{Cause, Finding, Folds};
 
 use crate::attribution::{Actor, Host, Processes};
+use crate::config::DetectionConfig;
 use crate::model::{
     Alert, DetectionId, Fact, Fingerprint, ProcessKey, Record, RegistryChange, Timestamp, Usage,
 };
 use crate::registry::Registry;
-
-/// What an operator can set.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// A cause that has been quiet this long is summed and ended.
-    pub fold_quiet: Duration,
-    /// A cause that goes on is summed and ended after this long, and starts anew.
-    pub fold_max: Duration,
-    /// How long after a read of a retired credential a connection is its use.
-    pub read_then_connect: Duration,
-    /// Identities and executables that may ask the metadata service.
-    pub metadata_allowed: GlobSet,
-    /// Detections that are switched off.
-    pub disabled: HashSet<DetectionId>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            fold_quiet: Duration::from_secs(60),
-            fold_max: Duration::from_secs(3_600),
-            read_then_connect: Duration::from_secs(60),
-            metadata_allowed: GlobSet::empty(),
-            disabled: HashSet::new(),
-        }
-    }
-}
 
 /// All state that facts change.
 #[derive(Debug, Default)]
@@ -75,7 +46,7 @@ pub struct Outcome {
 /// The detector: attribution, registry and rules over one stream of facts.
 #[derive(Debug)]
 pub struct Detector {
-    settings: Settings,
+    settings: DetectionConfig,
     /// What facts have told so far.
     pub state: State,
     folds: Folds,
@@ -83,16 +54,12 @@ pub struct Detector {
 }
 
 impl Detector {
-    /// With what is known from before.
-    pub fn new(settings: Settings, registry: Registry) -> Self {
+    /// Knows nothing yet: what was known before comes as facts too.
+    pub fn new(settings: DetectionConfig) -> Self {
         let folds = Folds::new(settings.fold_quiet, settings.fold_max);
-        let state = State {
-            registry,
-            ..State::default()
-        };
         Self {
             settings,
-            state,
+            state: State::default(),
             folds,
             pending: BTreeMap::new(),
         }
@@ -161,10 +128,20 @@ impl Detector {
             } => {
                 findings.push(health::hook_failed(hook, backend, reason, now));
             }
+            Fact::Usage(row) => self.state.registry.usage.restore(row.clone()),
+            Fact::Identity {
+                selector,
+                first,
+                last,
+            } => {
+                self.state
+                    .registry
+                    .restore_identity(selector, *first, *last);
+            }
             Fact::SocketClose { .. } | Fact::Tick => {}
         }
         for finding in findings {
-            if self.settings.disabled.contains(&finding.alert.id) {
+            if !self.settings.enabled(finding.alert.id) {
                 continue;
             }
             match self.folds.take(finding) {
@@ -182,19 +159,14 @@ impl Detector {
         self.settle_all(now, &mut findings);
         let mut alerts = Vec::new();
         for finding in findings {
-            if !self.settings.disabled.contains(&finding.alert.id)
+            if self.settings.enabled(finding.alert.id)
                 && let fold::Taken::New(alert) = self.folds.take(finding)
             {
                 alerts.push(*alert);
             }
         }
-        alerts.extend(self.folds.finish(now));
+        alerts.extend(self.folds.finish());
         alerts
-    }
-
-    /// Takes up causes that were open when the daemon stopped, so that they go on being folded.
-    pub fn reopen(&mut self, alerts: Vec<Alert>) {
-        self.folds.reopen(alerts);
     }
 
     fn actor(&mut self, task: &crate::model::Task, outcome: &mut Outcome, now: Timestamp) -> Actor {
@@ -207,9 +179,7 @@ impl Detector {
     fn change(&mut self, change: &RegistryChange, now: Timestamp, outcome: &mut Outcome) {
         self.state.registry.change(change, now);
         // A cause that a person has just spoken about starts anew.
-        outcome
-            .alerts
-            .extend(self.folds.end_about(&change.target, now));
+        outcome.alerts.extend(self.folds.end_about(&change.target));
     }
 
     /// When a credential was last used before now, for the alert that this use raises.

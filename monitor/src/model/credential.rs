@@ -174,6 +174,7 @@ pub struct LocatedFile {
     /// Its inode.
     pub file: FileId,
     /// Its absolute path, as discovery came to it.
+    #[serde(with = "super::path")]
     pub path: PathBuf,
     /// The owner's uid.
     pub uid: u32,

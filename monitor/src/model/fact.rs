@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CredentialState, FileId, Fingerprint, LocatedFile, Selector, Task, Timestamp};
+use super::{CredentialState, FileId, Fingerprint, LocatedFile, Selector, Task, Timestamp, Usage};
 
 /// A fact and when it happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,10 +138,22 @@ pub enum Fact {
         /// Its inode.
         file: FileId,
         /// The path that it left.
+        #[serde(with = "super::path")]
         path: PathBuf,
     },
     /// The operator or the registry files said something.
     Registry(RegistryChange),
+    /// A row of the usage map from before.
+    Usage(Usage),
+    /// An identity that acted before.
+    Identity {
+        /// Who.
+        selector: Selector,
+        /// Its first act seen.
+        first: Timestamp,
+        /// Its latest act seen.
+        last: Timestamp,
+    },
     /// Nothing happened; time passed. Ends what waits for quiet.
     Tick,
 }
@@ -178,7 +190,7 @@ pub enum Target {
     Identity(Selector),
     /// Whatever lies at this path, now and later. From registry files only: `retire PATH` takes
     /// the fingerprint of what it finds.
-    Path(PathBuf),
+    Path(#[serde(with = "super::path")] PathBuf),
 }
 
 /// A word about the state of a credential or an identity.

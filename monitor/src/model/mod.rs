@@ -6,6 +6,7 @@ pub mod alert;
 pub mod credential;
 pub mod fact;
 pub mod identity;
+pub mod path;
 pub mod task;
 pub mod time;
 pub mod usage;

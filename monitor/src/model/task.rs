@@ -39,7 +39,8 @@ pub struct Task {
     /// Id of its cgroup v2; 0 where it has none.
     #[serde(default)]
     pub cgroup: u64,
-    /// Id of its cgroup in the v1 memory or pids hierarchy; 0 where there is none.
+    /// Id of its cgroup in the v1 memory or pids hierarchy, with [`Task::V1_HIERARCHY`] set,
+    /// because each hierarchy counts its own; 0 where there is none.
     #[serde(default)]
     pub cgroup_v1: u64,
     /// The executable's inode.
@@ -50,6 +51,9 @@ pub struct Task {
 }
 
 impl Task {
+    /// The bit that tells a v1 cgroup's id from a v2 one's.
+    pub const V1_HIERARCHY: u64 = 1 << 63;
+
     /// The process that this is.
     pub fn key(&self) -> ProcessKey {
         ProcessKey {

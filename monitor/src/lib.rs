@@ -4,4 +4,5 @@
 //! a recording enters behind `decode`. A stage imports only earlier ones. See ARCHITECTURE.md.
 
 pub mod control;
+pub mod credential;
 pub mod model;

@@ -259,7 +259,7 @@ fn at(path: &Path, metadata: &Metadata, credentials: Vec<Credential>) -> Located
 
 /// Mount points of file systems that are not entered. Asked of the kernel once: to stat each
 /// directory instead could wait for a server that is away.
-fn skipped_mounts() -> Vec<PathBuf> {
+pub(super) fn skipped_mounts() -> Vec<PathBuf> {
     let mounts = procfs::process::Process::myself().and_then(|process| process.mountinfo());
     match mounts {
         Ok(mounts) => mounts

@@ -13,12 +13,14 @@ pub mod inspect;
 pub mod places;
 pub mod recognise;
 pub mod secret;
+pub mod watch;
 
 pub use discovery::{Scan, ScanSummary, scan};
 pub use fingerprint::{FingerprintKey, KeyError};
 pub use inspect::{InspectError, inspect, inspect_any, inspect_open};
 pub use recognise::{opaque, recognise};
 pub use secret::{ReadError, SecretBytes};
+pub use watch::{DirectoryWatch, Found, WatchConfig, WatchError, WatchHandle, WatchStats};
 
 #[cfg(test)]
 mod tests;

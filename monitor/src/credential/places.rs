@@ -166,6 +166,9 @@ const SKIPPED: &[&str] = &[
 /// The same by the end of their path.
 const SKIPPED_PATHS: &[&str] = &[
     ".cargo/git",
+    ".nvm/versions",
+    ".pyenv/versions",
+    ".rbenv/versions",
     ".cargo/registry",
     "cargo/git",
     "cargo/registry",
@@ -309,6 +312,8 @@ pub fn is_skipped_directory(path: &Path) -> bool {
         || name.starts_with("..")
         || KERNEL.iter().any(|kernel| path == Path::new(kernel))
         || ends_with_any(path, SKIPPED_PATHS)
+        // Python ships the keys of its own test suite.
+        || name == "test" && path.parent().is_some_and(|dir| self::name(dir).starts_with("python3"))
 }
 
 /// Whether a file system of this type, as /proc/self/mountinfo names it, is not entered from

@@ -22,7 +22,9 @@ pub(super) fn recognise(input: Input<'_>, found: &mut Vec<Credential>) {
                 azure_principal(input, found);
             }
         }
-        Some(b'[') => azure_entries(input, found),
+        Some(b'[') if input.has("\"client_secret\"") || input.has("\"accessToken\"") => {
+            azure_entries(input, found);
+        }
         Some(_) if input.has("fingerprint") && input.has("tenancy") => oracle(input, found),
         _ => {}
     }

@@ -61,7 +61,15 @@ pub(super) fn recognise_anywhere(input: Input<'_>, found: &mut Vec<Credential>) 
         .text
         .split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')))
         .filter(|run| run.starts_with(START))
-        .filter_map(|run| credential(run.trim_end_matches('.'), input.key));
+        .map(|run| run.trim_end_matches('.'))
+        .filter_map(|run| {
+            let credential = credential(run, input.key)?;
+            // What says neither who nor when is an example, unless it is all that there is.
+            let says_something = credential.label.is_some()
+                || credential.issued.is_some()
+                || credential.expires.is_some();
+            (says_something || run.len() == input.text.trim().len()).then_some(credential)
+        });
     found.extend(tokens.take(MAX_TOKENS));
 }
 
@@ -101,6 +109,8 @@ pub(super) fn credential(token: &str, key: &FingerprintKey) -> Option<Credential
     let pod = claims.kubernetes.as_ref().and_then(|k| k.pod.as_ref());
     let label = match pod {
         Some(pod) => format!("{sub}, pod {}", word(&pod.name)),
+        None if iss.is_empty() => sub.to_owned(),
+        None if sub.is_empty() => format!("issued by {iss}"),
         None => format!("{sub} by {iss}"),
     };
     let name = key.jwt(iss, sub, claims.jti.as_deref(), token.as_bytes());

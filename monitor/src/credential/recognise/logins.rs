@@ -57,7 +57,7 @@ fn git(input: Input<'_>, found: &mut Vec<Credential>) {
 /// `.netrc`: words, of which `machine`, `default`, `login`, `account`, `password` and `macdef`
 /// have a meaning (ftp(1)).
 fn netrc(input: Input<'_>, found: &mut Vec<Credential>) {
-    let named = input.name.contains("netrc");
+    let named = input.name == "netrc" || input.name.ends_with(".netrc") || input.name == "_netrc";
     let mut host = None;
     let mut user = "";
     let mut all = Vec::new();

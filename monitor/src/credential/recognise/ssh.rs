@@ -2,10 +2,7 @@
 //!
 //! SSH keys in PEM formats are in `x509`: nothing in them tells what they are for.
 
-use std::str::FromStr;
-
-use ssh_key::PrivateKey;
-use ssh_key::authorized_keys::Entry;
+use ssh_key::{PrivateKey, PublicKey};
 
 use super::pem::Block;
 use super::{Found, Input};
@@ -14,6 +11,9 @@ use crate::model::{Credential, CredentialKind};
 
 /// OpenSSH's PROTOCOL.key: magic, cipher, KDF, KDF options, count, public keys, private section.
 const MAGIC: &[u8] = b"openssh-key-v1\0";
+
+/// A line of `authorized_keys` has its key within so many words.
+const MAX_WORDS: usize = 64;
 
 /// Private keys among PEM blocks.
 pub(super) fn recognise_pem(blocks: &[Block<'_>], found: &mut Vec<Credential>) {
@@ -100,10 +100,15 @@ pub(super) fn recognise_authorized(input: Input<'_>, found: &mut Vec<Credential>
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let Ok(entry) = Entry::from_str(line) else {
+        // Options may stand before the key, with blanks in quotes, which the library's own entry
+        // type does not take: the key starts at whichever word it can be read from.
+        let starts = std::iter::once(0).chain(line.match_indices(' ').map(|(at, _)| at + 1));
+        let Some(key) = starts
+            .take(MAX_WORDS)
+            .find_map(|at| PublicKey::from_openssh(&line[at..]).ok())
+        else {
             continue;
         };
-        let key = entry.public_key();
         let Ok(blob) = key.to_bytes() else {
             continue;
         };

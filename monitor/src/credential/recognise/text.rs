@@ -86,7 +86,7 @@ pub(super) fn is_placeholder(value: &str) -> bool {
 
 /// The text of a JSON string, as it stands between the quotes. Escapes are left as they are: to
 /// undo them would copy the secret into the parser's buffers, and writers agree on them.
-pub(super) fn json_secret<'a>(value: Option<&'a RawValue>) -> Option<&'a str> {
+pub(super) fn json_secret(value: Option<&RawValue>) -> Option<&str> {
     let inner = value?.get().strip_prefix('"')?.strip_suffix('"')?;
     (!is_placeholder(inner)).then_some(inner)
 }

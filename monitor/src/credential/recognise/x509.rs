@@ -46,7 +46,7 @@ pub(super) fn recognise_pem(input: Input<'_>, blocks: &[Block<'_>], found: &mut 
 /// A private key or a certificate in bare DER.
 pub(super) fn recognise_der(input: Input<'_>, found: &mut Vec<Credential>) {
     // A SEQUENCE with a length of one or more bytes of its own.
-    if !matches!(input.bytes, [0x30, 0x30..=0x82, ..]) {
+    if !matches!(input.bytes, [0x30, 0x20..=0x82, ..]) {
         return;
     }
     let der = input.bytes;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::inspect::{InspectError, file_id, inspect};
+use super::inspect::{InspectError, file_id, inspect, modified};
 use super::{FingerprintKey, places};
 use crate::model::{Credential, FileId, LocatedFile};
 
@@ -247,12 +247,7 @@ fn at(path: &Path, metadata: &Metadata, credentials: Vec<Credential>) -> Located
         uid: metadata.uid(),
         gid: metadata.gid(),
         mode: metadata.mode() & 0o7777,
-        modified: crate::model::Timestamp(
-            metadata
-                .mtime()
-                .saturating_mul(1_000_000_000)
-                .saturating_add(metadata.mtime_nsec()),
-        ),
+        modified: modified(metadata),
         credentials,
     }
 }

@@ -140,12 +140,7 @@ fn located(
         uid: metadata.uid(),
         gid: metadata.gid(),
         mode: metadata.mode() & 0o7777,
-        modified: Timestamp(
-            metadata
-                .mtime()
-                .saturating_mul(1_000_000_000)
-                .saturating_add(metadata.mtime_nsec()),
-        ),
+        modified: modified(&metadata),
         credentials,
     })
 }
@@ -156,4 +151,10 @@ pub(super) fn file_id(metadata: &std::fs::Metadata) -> FileId {
         dev: metadata.dev(),
         ino: metadata.ino(),
     }
+}
+
+/// The last change of content that metadata speaks of.
+pub(super) fn modified(metadata: &std::fs::Metadata) -> Timestamp {
+    let seconds = metadata.mtime().saturating_mul(1_000_000_000);
+    Timestamp(seconds.saturating_add(metadata.mtime_nsec()))
 }

@@ -116,11 +116,8 @@ fn what_is_there_is_reported_before_the_scan_is_done() {
 #[test]
 fn a_file_is_followed_through_its_life() {
     let watched = Watched::start(|_| {}).settled();
-    let start = Instant::now();
     write(&watched.at("tmp/note"), TOKEN, 0o644);
     let first = watched.located();
-    let took = start.elapsed();
-    assert!(took < Duration::from_millis(500), "{took:?}");
     assert_eq!(first.path, watched.at("tmp/note"));
 
     fs::rename(watched.at("tmp/note"), watched.at("home/token")).unwrap();
@@ -143,6 +140,22 @@ fn a_file_is_followed_through_its_life() {
     watched.gone("tmp/x");
     fs::remove_file(watched.at("home/token")).unwrap();
     watched.silent();
+}
+
+#[test]
+fn a_report_comes_within_50_milliseconds() {
+    let watched = Watched::start(|_| {}).settled();
+    // The best of some: a busy machine delays this thread too.
+    let best = (0..20)
+        .map(|n| {
+            let start = Instant::now();
+            write(&watched.at(&format!("tmp/{n}")), TOKEN, 0o644);
+            watched.located();
+            start.elapsed()
+        })
+        .min()
+        .unwrap();
+    assert!(best < Duration::from_millis(50), "{best:?}");
 }
 
 #[test]
@@ -280,12 +293,14 @@ fn large_and_busy_files_are_not_read_again_and_again() {
     assert_eq!(watched.handle.stats().inspected, before);
 
     let busy = watched.at("tmp/busy");
+    let start = Instant::now();
     for n in 0..300 {
         fs::write(&busy, format!("line {n}")).unwrap();
         std::thread::sleep(Duration::from_millis(1));
     }
     let looks = watched.handle.stats().inspected - before;
-    assert!((1..=40).contains(&looks), "{looks}");
+    let windows = start.elapsed().as_secs() + 2;
+    assert!((1..=9 * windows).contains(&looks), "{looks}");
     // And still what is written last is seen.
     fs::write(&busy, TOKEN).unwrap();
     assert_eq!(watched.located().path, busy);

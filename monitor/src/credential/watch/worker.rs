@@ -1,25 +1,25 @@
 //! The listening thread: inotify events and requests in, reports out.
 
+mod look;
+
 use std::collections::{HashMap, HashSet};
-use std::fs::Metadata;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
 use rustix::event::{PollFd, PollFlags, poll};
 
+use self::look::LOOKS_WINDOW;
 use super::known::Known;
 use super::{Counters, Found, Job, Request, Walked, WatchConfig, wake_up};
-use crate::credential::discovery::{Scan, is_wanted, link_target, skipped_mounts};
-use crate::credential::inspect::{InspectError, file_id, inspect};
+use crate::credential::discovery::{Scan, skipped_mounts};
 use crate::credential::{FingerprintKey, places};
-use crate::model::{FileId, LocatedFile};
+use crate::model::FileId;
 
 /// Bytes of events read at once.
 const BUFFER: usize = 64 << 10;
@@ -27,13 +27,6 @@ const BUFFER: usize = 64 << 10;
 const TURN: usize = 64;
 /// Entries of a new directory that the listening thread looks at itself; larger ones are walked.
 const MAX_LISTED: usize = 1024;
-/// A file without a telling name that never holds anything is looked into this often a second;
-/// what is written to it afterwards waits for the next second.
-const MAX_LOOKS: u32 = 8;
-const LOOKS_WINDOW: Duration = Duration::from_secs(1);
-/// How many such files are told apart.
-const MAX_BUSY: usize = 4096;
-
 /// The listening thread's state.
 pub(super) struct Worker<F> {
     config: WatchConfig,
@@ -356,104 +349,6 @@ impl<F: Fn(Found)> Worker<F> {
             .map_or(0, |(_, level)| *level)
     }
 
-    /// Looks at what a path holds now, and reports what is new about it.
-    fn look(&mut self, path: &Path, asked: bool) {
-        let Some(metadata) = file_at(path) else {
-            self.gone(path);
-            return;
-        };
-        let known = self.known.get(path).is_some();
-        let in_staging = self.config.staging.iter().any(|dir| path.starts_with(dir));
-        let sniff_all = in_staging || self.config.scan.sniff_all;
-        if !asked && !known {
-            if self.is_left_out(path) || !is_wanted(path, &metadata, sniff_all) {
-                return;
-            }
-            if !places::is_candidate(path, metadata.len()) && self.is_busy(&metadata, path) {
-                return;
-            }
-        }
-        self.counters.inspected.fetch_add(1, Ordering::Relaxed);
-        match inspect(path, &self.key) {
-            Ok(Some(located)) => self.located(located),
-            Ok(None) | Err(InspectError::TooLarge { .. }) => self.no_longer(path, &metadata),
-            Err(InspectError::Missing(_)) => self.gone(path),
-            Err(error) => tracing::debug!(%error, "a file was passed over"),
-        }
-    }
-
-    /// Whether a file was looked into often enough for now.
-    fn is_busy(&mut self, metadata: &Metadata, path: &Path) -> bool {
-        if self.busy.len() >= MAX_BUSY || self.postponed.len() >= MAX_BUSY {
-            return false;
-        }
-        let now = Instant::now();
-        let (since, looks) = self.busy.entry(file_id(metadata)).or_insert((now, 0));
-        if now.duration_since(*since) >= LOOKS_WINDOW {
-            (*since, *looks) = (now, 0);
-        }
-        *looks += 1;
-        if *looks <= MAX_LOOKS {
-            return false;
-        }
-        self.postponed.insert(path.to_owned());
-        true
-    }
-
-    /// A file of the walking thread, which may have changed since it was read.
-    fn walked_by(&mut self, located: LocatedFile) {
-        match file_at(&located.path) {
-            Some(metadata) if file_id(&metadata) == located.file => self.located(located),
-            _ => self.look(&located.path.clone(), true),
-        }
-    }
-
-    fn located(&mut self, located: LocatedFile) {
-        match self.known.get(&located.path) {
-            Some(known) if *known == located => return,
-            Some(known) if known.file != located.file => {
-                let (file, path) = (known.file, located.path.clone());
-                (self.tx)(Found::Gone { file, path });
-            }
-            _ => {}
-        }
-        let directory = located.path.parent().map(Path::to_owned);
-        self.known.insert(located.clone());
-        (self.tx)(Found::Located(located));
-        // Where one credential lies others will.
-        if let Some(directory) = directory
-            && !self.descriptors.contains_key(&directory)
-        {
-            self.list(&directory, 0, Files::Inspect);
-            // What was read before the watch was there may have changed or gone in between.
-            for path in self.known.paths_in(&directory) {
-                self.look(&path, false);
-            }
-        }
-    }
-
-    /// The path is there, and holds no credential.
-    fn no_longer(&mut self, path: &Path, metadata: &Metadata) {
-        let Some(mut was) = self.known.remove(path) else {
-            return;
-        };
-        if was.file == file_id(metadata) {
-            was.credentials.clear();
-            was.mode = metadata.mode() & 0o7777;
-            (self.tx)(Found::Located(was));
-        } else {
-            let (file, path) = (was.file, was.path);
-            (self.tx)(Found::Gone { file, path });
-        }
-    }
-
-    fn gone(&mut self, path: &Path) {
-        if let Some(was) = self.known.remove(path) {
-            let (file, path) = (was.file, was.path);
-            (self.tx)(Found::Gone { file, path });
-        }
-    }
-
     /// A directory went, with all that lay in it.
     fn forget_tree(&mut self, path: &Path) {
         for (file, path) in self.known.remove_tree(path) {
@@ -529,14 +424,4 @@ fn level_below(path: &Path, parent_level: u8) -> Option<u8> {
         return Some(by_parent.unwrap_or(0).max(1));
     }
     by_parent
-}
-
-/// The regular file at a path, through a link of a projected volume.
-fn file_at(path: &Path) -> Option<Metadata> {
-    let metadata = path.symlink_metadata().ok()?;
-    if metadata.is_symlink() {
-        link_target(path)
-    } else {
-        metadata.is_file().then_some(metadata)
-    }
 }

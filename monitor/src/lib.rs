@@ -9,6 +9,7 @@ pub mod config;
 pub mod control;
 pub mod decode;
 pub mod detection;
+pub mod credential;
 pub mod model;
 pub mod recording;
 pub mod registry;

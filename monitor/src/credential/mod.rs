@@ -1,0 +1,26 @@
+//! Credentials on disk: recognised by content and place, named without their value.
+//!
+//! This is the only module that holds a secret's bytes, and it holds them in [`SecretBytes`],
+//! which is wiped when it goes. What leaves are [`crate::model::Credential`]s: kinds, public
+//! words, and fingerprints that are either public already or an HMAC.
+//!
+//! [`discovery`] walks the places where credentials lie, [`watch`] hears of files as they appear,
+//! [`inspect`] opens one file, and [`recognise`] says what is in it.
+
+pub mod discovery;
+pub mod fingerprint;
+pub mod inspect;
+pub mod places;
+pub mod recognise;
+pub mod secret;
+pub mod watch;
+
+pub use discovery::{Scan, ScanSummary, scan};
+pub use fingerprint::{FingerprintKey, KeyError};
+pub use inspect::{InspectError, inspect, inspect_any, inspect_open};
+pub use recognise::{opaque, recognise};
+pub use secret::{ReadError, SecretBytes};
+pub use watch::{DirectoryWatch, Found, WatchConfig, WatchError, WatchHandle, WatchStats};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,290 @@
+//! The one place through which every fact goes: enrich, record, detect, store, show.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::enrich::Enricher;
+use super::look;
+use super::opaque::OpaqueFiles;
+use crate::config::Config;
+use crate::credential::{Found, FingerprintKey, WatchHandle, inspect, inspect_any, places};
+use crate::decode::{Decoded, Look, LookReason};
+use crate::detection::{Detector, Outcome};
+use crate::model::{
+    Access, Alert, CredentialKind, Fact, FileId, LocatedFile, Record, Selector, Timestamp,
+};
+use crate::sensor::Sensor;
+
+/// Where outcomes go. The daemon stores and shows them; a recording only keeps the facts.
+pub(super) trait Output: Send {
+    /// A fact, before it is detected upon.
+    fn fact(&mut self, record: &Record);
+    /// New or ended alerts. They are stored when this returns.
+    fn alerts(&mut self, alerts: Vec<Alert>) -> impl Future<Output = ()> + Send;
+    /// What may be stored later: alerts that counted a repeat, rows of usage.
+    fn later(&mut self, outcome: &Outcome);
+    /// An identity acted.
+    fn seen(&mut self, selector: &Selector, time: Timestamp);
+}
+
+/// The pipeline with what it needs of the host.
+pub(super) struct Core<O> {
+    pub(super) detector: Detector,
+    pub(super) output: O,
+    pub(super) sensor: Arc<Sensor>,
+    pub(super) watch: WatchHandle,
+    pub(super) key: Arc<FingerprintKey>,
+    pub(super) events: u64,
+    pub(super) raised: u64,
+    enricher: Enricher,
+    opaque: OpaqueFiles,
+    /// Files to look at again: whoever wrote them may not have been done.
+    again: Vec<(Instant, PathBuf)>,
+    directories: BTreeSet<PathBuf>,
+    /// Own places: what lies there is no credential of anybody.
+    own: PathBuf,
+}
+
+/// When a file that was being written is looked at again, in milliseconds.
+const AGAIN: [u64; 2] = [250, 2_000];
+
+impl<O: Output> Core<O> {
+    pub(super) fn new(
+        config: &Config,
+        output: O,
+        sensor: Arc<Sensor>,
+        watch: WatchHandle,
+        key: Arc<FingerprintKey>,
+        state_dir: &Path,
+    ) -> Self {
+        Self {
+            detector: Detector::new(config.detection.clone()),
+            output,
+            sensor,
+            watch,
+            key,
+            events: 0,
+            raised: 0,
+            enricher: Enricher::new(),
+            opaque: OpaqueFiles::default(),
+            again: Vec::new(),
+            directories: BTreeSet::new(),
+            own: state_dir.to_owned(),
+        }
+    }
+
+    /// Takes in one fact of this moment.
+    pub(super) async fn fact(&mut self, fact: Fact) {
+        let time = self.sensor.now();
+        self.take(Record { time, fact }).await;
+    }
+
+    /// Takes in one fact, after what has to be known for it.
+    pub(super) async fn take(&mut self, record: Record) {
+        for before in self.enricher.before(&record) {
+            self.step(&before).await;
+        }
+        self.step(&record).await;
+    }
+
+    async fn step(&mut self, record: &Record) {
+        self.output.fact(record);
+        let outcome = self.detector.step(record);
+        self.output.later(&outcome);
+        if let Some(selector) = &outcome.seen {
+            self.output.seen(selector, record.time);
+        }
+        if !outcome.alerts.is_empty() {
+            self.raised += outcome.alerts.len() as u64;
+            self.output.alerts(outcome.alerts).await;
+        }
+    }
+
+    /// Takes in a batch of the sensor.
+    pub(super) async fn batch(&mut self, batch: Vec<Decoded>) {
+        self.events += batch.len() as u64;
+        for decoded in batch {
+            match decoded {
+                Decoded::Fact(Record {
+                    time,
+                    fact: Fact::Located(located),
+                }) => self.located(time, located).await,
+                Decoded::Fact(record) => self.take(record).await,
+                Decoded::Look(look) => self.look(*look).await,
+                // The sensor resolves these before it delivers.
+                Decoded::UnixSocket { .. } => {}
+            }
+        }
+    }
+
+    /// Takes in what discovery found.
+    pub(super) async fn found(&mut self, found: Found) {
+        let now = self.sensor.now();
+        match found {
+            Found::Located(located) => self.located(now, located).await,
+            Found::Gone { file, path } => self.gone(now, file, path).await,
+            Found::ScanDone(summary) => {
+                tracing::info!(
+                    files = summary.files_seen,
+                    read = summary.files_read,
+                    credentials = summary.credentials,
+                    errors = summary.errors,
+                    truncated = summary.truncated,
+                    "looked through the roots for credentials"
+                );
+            }
+            Found::Overflow => {
+                let hook = "inotify".to_owned();
+                self.fact(Fact::Lost {
+                    hook,
+                    cpu: None,
+                    count: 1,
+                })
+                .await;
+            }
+        }
+    }
+
+    /// A file with credentials: known from now on, and watched.
+    pub(super) async fn located(&mut self, time: Timestamp, located: LocatedFile) {
+        if located.path.starts_with(&self.own) {
+            return;
+        }
+        let (file, path) = (located.file, located.path.clone());
+        if located.credentials.is_empty() {
+            self.take(Record {
+                time,
+                fact: Fact::Located(located),
+            })
+            .await;
+            self.unwatch_unless_known(file, &path);
+            return;
+        }
+        self.opaque.hold(&located);
+        self.take(Record {
+            time,
+            fact: Fact::Located(located),
+        })
+        .await;
+        if let Err(error) = self.sensor.watch_file(file, &path) {
+            tracing::warn!(error, "a credential file is not fully watched");
+        }
+        if let Some(directory) = path.parent() {
+            self.watch_directory(directory);
+        }
+    }
+
+    /// Watches the directory of a credential, so that its successor and copies are found.
+    pub(super) fn watch_directory(&mut self, directory: &Path) {
+        if !self.directories.insert(directory.to_owned()) {
+            return;
+        }
+        let Some(id) = look::directory_id(directory) else {
+            return;
+        };
+        let dedicated = places::is_credential_directory(directory);
+        if let Err(error) = self.sensor.watch_directory(id, directory, dedicated) {
+            tracing::warn!(error, "a directory of credentials is not fully watched");
+        }
+        self.watch.add_directory(directory.to_owned());
+    }
+
+    async fn gone(&mut self, time: Timestamp, file: FileId, path: PathBuf) {
+        if let Some(moved) = self.opaque.moved(file, &path) {
+            // Its content has no shape to find it by again, but it is the same inode.
+            self.located(time, moved).await;
+        }
+        let fact = Fact::Unlocated {
+            file,
+            path: path.clone(),
+        };
+        self.take(Record { time, fact }).await;
+        self.unwatch_unless_known(file, &path);
+    }
+
+    fn unwatch_unless_known(&self, file: FileId, path: &Path) {
+        if self.detector.state.registry.credentials_at(file).is_empty() {
+            self.sensor.unwatch_file(file, path);
+        }
+    }
+
+    /// Looks at a file that the kernel half pointed to, then says what was done with it.
+    async fn look(&mut self, look: Look) {
+        let path = look::paths(look.file, &look.path).into_iter().next();
+        let Some(path) = path.filter(|path| !path.starts_with(&self.own)) else {
+            self.sensor.set_clean(look.file);
+            return;
+        };
+        match self.inspect(&path) {
+            Some(located) if located.file == look.file => {
+                self.located(look.time, located).await;
+                if look.reason == LookReason::Named {
+                    let fact = Fact::FileAccess {
+                        task: look.task,
+                        file: look.file,
+                        access: Access::Read,
+                        path: Some(path.to_string_lossy().into_owned()),
+                    };
+                    self.take(Record {
+                        time: look.time,
+                        fact,
+                    })
+                    .await;
+                }
+            }
+            _ => {
+                self.sensor.set_clean(look.file);
+                if look.reason == LookReason::WrittenAfterRead {
+                    let now = Instant::now();
+                    let times = AGAIN.map(|ms| now + std::time::Duration::from_millis(ms));
+                    self.again.extend(times.map(|at| (at, path.clone())));
+                }
+            }
+        }
+    }
+
+    /// What a file holds: a known shape, or the very bytes of a credential without one that
+    /// somebody has spoken about.
+    fn inspect(&self, path: &Path) -> Option<LocatedFile> {
+        if let Ok(Some(located)) = inspect(path, &self.key) {
+            return Some(located);
+        }
+        if self.opaque.is_empty() {
+            return None;
+        }
+        let located = inspect_any(path, &self.key).ok()?;
+        let registry = &self.detector.state.registry;
+        let known = |fingerprint| registry.credential(fingerprint).is_some();
+        let all = &located.credentials;
+        (all.iter().all(|held| held.kind == CredentialKind::Opaque)
+            && all.iter().any(|held| known(&held.fingerprint)))
+        .then_some(located)
+    }
+
+    /// Looks again at files that were being written, and lets time pass.
+    pub(super) async fn tick(&mut self) {
+        let now = Instant::now();
+        let (due, later) = std::mem::take(&mut self.again)
+            .into_iter()
+            .partition(|(at, _)| *at <= now);
+        self.again = later;
+        for (_, path) in due {
+            if let Some(located) = self.inspect(&path) {
+                let time = self.sensor.now();
+                self.located(time, located).await;
+            }
+        }
+        self.fact(Fact::Tick).await;
+    }
+
+    /// Sums what is open, at the end.
+    pub(super) async fn finish(&mut self) {
+        let alerts = self.detector.finish(self.sensor.now());
+        if !alerts.is_empty() {
+            self.output.alerts(alerts).await;
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Adds what only the host knows, as facts before the fact that needs it: names of uids and paths
+//! of cgroups.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::model::{Fact, Record, Task};
+
+/// Most cgroups whose path is remembered as told, before all are told anew when they are met.
+const CGROUPS: usize = 65_536;
+/// How long a cgroup that was not found is not looked for again.
+const RETRY: Duration = Duration::from_secs(5);
+/// Deepest cgroup below its hierarchy's root.
+const DEEPEST: usize = 16;
+
+/// What was told already.
+pub(super) struct Enricher {
+    users: HashMap<u32, Option<String>>,
+    accounts: Option<SystemTime>,
+    checked: Instant,
+    cgroups: HashSet<u64>,
+    missed: HashMap<u64, Instant>,
+    hierarchies: Hierarchies,
+}
+
+/// Where cgroups are mounted.
+struct Hierarchies {
+    v2: Option<PathBuf>,
+    /// The controller's name and mount point.
+    v1: Option<(String, PathBuf)>,
+}
+
+impl Enricher {
+    pub(super) fn new() -> Self {
+        Self {
+            users: HashMap::new(),
+            accounts: modified_accounts(),
+            checked: Instant::now(),
+            cgroups: HashSet::new(),
+            missed: HashMap::new(),
+            hierarchies: Hierarchies::find(),
+        }
+    }
+
+    /// What has to be known before this record, with the record's time.
+    pub(super) fn before(&mut self, record: &Record) -> Vec<Record> {
+        let mut facts = Vec::new();
+        match &record.fact {
+            Fact::IdentityChange { task, uid } => {
+                self.user(*uid, &mut facts);
+                self.task(task, &mut facts);
+            }
+            Fact::Running { task, .. }
+            | Fact::Exec { task, .. }
+            | Fact::Fork { task }
+            | Fact::FileAccess { task, .. }
+            | Fact::Connect { task, .. }
+            | Fact::UnixConnect { task, .. } => self.task(task, &mut facts),
+            _ => {}
+        }
+        let time = record.time;
+        facts
+            .into_iter()
+            .map(|fact| Record { time, fact })
+            .collect()
+    }
+
+    fn task(&mut self, task: &Task, facts: &mut Vec<Fact>) {
+        self.user(task.uid, facts);
+        if let Some(uid) = task.login_uid {
+            self.user(uid, facts);
+        }
+        self.cgroup(task.cgroup, task.pid, facts);
+        self.cgroup(task.cgroup_v1, task.pid, facts);
+    }
+
+    fn user(&mut self, uid: u32, facts: &mut Vec<Fact>) {
+        if self.checked.elapsed() > Duration::from_secs(1) {
+            self.checked = Instant::now();
+            let accounts = modified_accounts();
+            if accounts != self.accounts {
+                self.accounts = accounts;
+                let known = std::mem::take(&mut self.users);
+                for (uid, before) in known {
+                    let name = user_name(uid);
+                    if name != before {
+                        facts.push(Fact::UserName {
+                            uid,
+                            name: name.clone(),
+                        });
+                    }
+                    self.users.insert(uid, name);
+                }
+            }
+        }
+        if let std::collections::hash_map::Entry::Vacant(entry) = self.users.entry(uid) {
+            let name = entry.insert(user_name(uid)).clone();
+            facts.push(Fact::UserName { uid, name });
+        }
+    }
+
+    fn cgroup(&mut self, id: u64, pid: u32, facts: &mut Vec<Fact>) {
+        if id == 0 || self.cgroups.contains(&id) {
+            return;
+        }
+        if self.missed.get(&id).is_some_and(|at| at.elapsed() < RETRY) {
+            return;
+        }
+        match self.hierarchies.path(id, pid) {
+            Some(path) => {
+                if self.cgroups.len() >= CGROUPS {
+                    self.cgroups.clear();
+                }
+                self.cgroups.insert(id);
+                self.missed.remove(&id);
+                facts.push(Fact::CgroupPath { id, path });
+            }
+            None => {
+                self.missed.retain(|_, at| at.elapsed() < RETRY);
+                self.missed.insert(id, Instant::now());
+            }
+        }
+    }
+}
+
+fn user_name(uid: u32) -> Option<String> {
+    uzers::get_user_by_uid(uid).map(|user| user.name().to_string_lossy().into_owned())
+}
+
+fn modified_accounts() -> Option<SystemTime> {
+    fs::metadata("/etc/passwd").and_then(|metadata| metadata.modified()).ok()
+}
+
+impl Hierarchies {
+    fn find() -> Self {
+        let mounts = procfs::process::Process::myself()
+            .and_then(|process| process.mountinfo())
+            .map_or_else(|_| Vec::new(), |mounts| mounts.0);
+        let v2 = mounts
+            .iter()
+            .find(|mount| mount.fs_type == "cgroup2")
+            .map(|mount| mount.mount_point.clone());
+        let v1 = ["memory", "pids"].into_iter().find_map(|controller| {
+            mounts
+                .iter()
+                .filter(|mount| mount.fs_type == "cgroup")
+                .find(|mount| mount.super_options.contains_key(controller))
+                .map(|mount| (controller.to_owned(), mount.mount_point.clone()))
+        });
+        Self { v2, v1 }
+    }
+
+    /// The path of a cgroup: as the process says while it lives, else by a walk.
+    fn path(&self, id: u64, pid: u32) -> Option<String> {
+        let is_v1 = id & Task::V1_HIERARCHY != 0;
+        let inode = id & !Task::V1_HIERARCHY;
+        let (root, controller) = match (&self.v1, &self.v2) {
+            (Some((controller, root)), _) if is_v1 => (root, controller.as_str()),
+            (_, Some(root)) if !is_v1 => (root, ""),
+            _ => return None,
+        };
+        of_process(pid, controller)
+            .filter(|path| is_cgroup(&root.join(path.trim_start_matches('/')), inode))
+            .or_else(|| walk(root, inode))
+    }
+}
+
+fn is_cgroup(path: &Path, inode: u64) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.ino() == inode)
+}
+
+fn of_process(pid: u32, controller: &str) -> Option<String> {
+    let process = procfs::process::Process::new(i32::try_from(pid).ok()?).ok()?;
+    let groups = process.cgroups().ok()?;
+    groups
+        .into_iter()
+        .find(|group| match controller {
+            "" => group.hierarchy == 0,
+            name => group.controllers.iter().any(|of| of == name),
+        })
+        .map(|group| group.pathname)
+}
+
+fn walk(root: &Path, inode: u64) -> Option<String> {
+    let found = walkdir::WalkDir::new(root)
+        .max_depth(DEEPEST)
+        .into_iter()
+        .filter_entry(|entry| entry.file_type().is_dir())
+        .filter_map(Result::ok)
+        .find(|entry| entry.metadata().is_ok_and(|metadata| metadata.ino() == inode))?;
+    let below = found.path().strip_prefix(root).ok()?;
+    Some(format!("/{}", below.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_each_name_once() {
+        let mut enricher = Enricher::new();
+        let mut facts = Vec::new();
+        enricher.user(0, &mut facts);
+        enricher.user(0, &mut facts);
+        let name = Some("root".to_owned());
+        assert_eq!(facts, [Fact::UserName { uid: 0, name }]);
+    }
+}

@@ -1,0 +1,14 @@
+//! The daemon: starts the parts in order, joins them, and ends them.
+
+mod control;
+mod core;
+mod enrich;
+mod look;
+mod offline;
+mod record;
+mod startup;
+mod target;
+
+pub use offline::change_offline;
+pub use record::record;
+pub use startup::{RunOptions, run};

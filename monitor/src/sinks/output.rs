@@ -93,7 +93,7 @@ impl Output {
     }
 
     /// Closes in a way that lets the other end have all that was written.
-    pub(super) async fn finish(self) -> io::Result<()> {
+    pub(super) async fn finish(&mut self) -> io::Result<()> {
         match self {
             Self::SyslogTcp(_, tcp) => tcp.finish().await,
             _ => Ok(()),

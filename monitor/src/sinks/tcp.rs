@@ -12,6 +12,7 @@ use std::future::pending;
 use std::io;
 use std::time::Duration;
 
+use rustix::net::Shutdown;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -97,30 +98,33 @@ impl Tcp {
         pending().await
     }
 
-    /// Closes, and waits for the other end to have read all.
-    pub(super) async fn finish(mut self) -> io::Result<()> {
-        for _ in 0..2 {
-            self.forget();
-            if self.stream.is_none() && self.kept.is_empty() {
-                return Ok(());
-            }
-            self.mend().await?;
-            let Some(stream) = &mut self.stream else {
-                return Ok(());
-            };
-            let farewell = async {
-                stream.shutdown().await?;
-                let mut ignored = [0; 256];
-                while stream.read(&mut ignored).await? > 0 {}
-                Ok::<_, io::Error>(())
-            };
-            match timeout(FAREWELL, farewell).await {
-                // A receiver that does not close in time has its data in the kernel's care.
-                Ok(Ok(())) | Err(_) => return Ok(()),
-                Ok(Err(_)) => self.stream = None,
-            }
+    /// Closes, and waits for the other end to have read all. After an error it can be called
+    /// again, and sends again what may have been lost.
+    pub(super) async fn finish(&mut self) -> io::Result<()> {
+        self.forget();
+        // The other end may close because we did, and then has read all; not before.
+        if self.closed() {
+            self.stream = None;
         }
-        Err(io::Error::other("the connection broke while it was closed"))
+        if !self.kept.is_empty() {
+            self.mend().await?;
+        }
+        let Some(mut stream) = self.stream.take() else {
+            return Ok(());
+        };
+        // Not tokio's, which takes a connection that was reset for one that is well closed.
+        rustix::net::shutdown(&stream, Shutdown::Write)?;
+        let farewell = async {
+            let mut ignored = [0; 256];
+            while stream.read(&mut ignored).await? > 0 {}
+            // A reset that came after the other end's close is not told by reading.
+            stream.take_error()?.map_or(Ok(()), Err)
+        };
+        match timeout(FAREWELL, farewell).await {
+            Ok(result) => result,
+            // A receiver that does not close in time has its data in the kernel's care.
+            Err(_) => Ok(()),
+        }
     }
 
     async fn write(&mut self, frame: &[u8]) -> io::Result<()> {

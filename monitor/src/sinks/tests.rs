@@ -390,7 +390,7 @@ async fn tcp_sends_again_what_a_closed_connection_swallowed() {
     assert_eq!(message(&mut stream).await.parameters["alert_id"], "alert-1");
     // The second is written, and dies unread with its connection.
     sinks.send(&numbered(2));
-    stream.readable().await.unwrap();
+    stream.peek(&mut [0]).await.unwrap();
     drop(stream);
     drop(listener);
     sinks.send(&numbered(3));
@@ -436,4 +436,30 @@ async fn a_unix_stream_serves_where_there_is_no_datagram() {
         take_apart(&bytes).unwrap().parameters["alert_id"],
         "alert-1"
     );
+}
+
+#[tokio::test]
+async fn tcp_sends_again_at_the_end_too() {
+    for unread in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let transport = SyslogTransport::Tcp(listener.local_addr().unwrap().to_string());
+        let sinks = Sinks::open(&[sink(SinkKind::Syslog {
+            transport,
+            facility: Facility::AUTHPRIV,
+        })])
+        .unwrap();
+        sinks.send(&numbered(1));
+        let (stream, _) = listener.accept().await.unwrap();
+        if unread {
+            stream.peek(&mut [0]).await.unwrap();
+        }
+        // With unread data this is a reset; without, what comes later is answered by one.
+        drop(stream);
+        let closing = tokio::spawn(sinks.shutdown(Duration::from_secs(5)));
+        let again = timeout(Duration::from_secs(4), listener.accept()).await;
+        let (mut stream, _) = again.expect("no second connection").unwrap();
+        assert_eq!(message(&mut stream).await.parameters["alert_id"], "alert-1");
+        drop(stream);
+        assert_eq!(closing.await.unwrap()[0].sent, 1);
+    }
 }

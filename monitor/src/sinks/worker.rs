@@ -152,8 +152,10 @@ pub(super) async fn run(
         };
         insist(&mut output, alert.as_deref(), &tally, &mut hurry).await;
     }
-    if let Err(error) = output.finish().await {
+    // The shutdown's own timeout bounds this.
+    while let Err(error) = output.finish().await {
         tally.fails(&error.into());
+        sleep(FIRST_PAUSE).await;
     }
 }
 

@@ -1,54 +1,101 @@
 //! Credwatch on the command line.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::anyhow;
+use anyhow::Context as _;
 use monitor::cli::{
-    CheckArgs, CommandError, CommandResult, Commands, RecordArgs, ReplayArgs, RunArgs,
+    self, CheckArgs, CommandError, CommandResult, Commands, RecordArgs, ReplayArgs, RunArgs,
+    StreamFormat,
 };
 use monitor::control::Request;
 use monitor::control::protocol::ChangeView;
-use monitor::model::DetectionId;
+use monitor::daemon::{self, RunOptions};
+use monitor::model::{Alert, DetectionId};
+use monitor::sensor::self_test;
+use monitor::{detection, recording, sinks, telemetry};
 
 fn main() -> ExitCode {
-    monitor::cli::main(&Program)
+    // The sensor's own child: before anything else, so that it does nothing but its acts.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments
+        .next()
+        .is_some_and(|first| first == self_test::SUBCOMMAND)
+        && let Some(directory) = arguments.next()
+    {
+        return match self_test::act(Path::new(&directory)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    telemetry::init();
+    cli::main(&Program)
 }
 
 /// Joins the command line with the parts of the program that do what it asks for.
 struct Program;
 
-fn missing(what: &str) -> CommandError {
-    CommandError::Runtime(anyhow!("this build has no {what}"))
-}
-
 impl Commands for Program {
-    fn run(&self, _: &RunArgs) -> CommandResult {
-        Err(missing("daemon"))
+    fn run(&self, args: &RunArgs) -> CommandResult {
+        daemon::run(&RunOptions {
+            config: args.config.clone(),
+            state_dir: args.state_dir.clone(),
+            output: args.output,
+        })
     }
 
-    fn check(&self, _: &CheckArgs) -> CommandResult {
-        Err(missing("configuration"))
+    fn check(&self, args: &CheckArgs) -> CommandResult {
+        cli::print(&daemon::check(args.config.as_deref())?)
     }
 
-    fn record(&self, _: &RecordArgs) -> CommandResult {
-        Err(missing("sensor"))
+    fn record(&self, args: &RecordArgs) -> CommandResult {
+        daemon::record(args)
     }
 
-    fn replay(&self, _: &ReplayArgs) -> CommandResult {
-        Err(missing("pipeline"))
+    fn replay(&self, args: &ReplayArgs) -> CommandResult {
+        let file = File::open(&args.file)
+            .with_context(|| format!("cannot open {}", args.file.display()))?;
+        let settings = daemon::load_config(None)?.detection;
+        let mut printed = Ok(());
+        let replayed = recording::replay(BufReader::new(file), settings, |alert| {
+            if printed.is_ok() {
+                printed = print_alert(&alert, args.output);
+            }
+        });
+        printed?;
+        let replayed = replayed.with_context(|| args.file.display().to_string())?;
+        eprintln!("{} facts, {} alerts", replayed.facts, replayed.alerts);
+        Ok(())
     }
 
-    fn explain(&self, _: DetectionId) -> Result<String, CommandError> {
-        Err(missing("catalog of detections"))
+    fn explain(&self, id: DetectionId) -> Result<String, CommandError> {
+        Ok(detection::catalog::explain(id))
     }
 
     fn change_offline(
         &self,
-        _: &Path,
-        _: &Request,
-        _: &str,
+        state_dir: &Path,
+        request: &Request,
+        by: &str,
     ) -> Result<Vec<ChangeView>, CommandError> {
-        Err(missing("registry"))
+        daemon::change_offline(state_dir, request, by)
     }
+}
+
+/// One alert on stdout. Times are shown in UTC and with their date, so that a replay prints the
+/// same anywhere and any day.
+fn print_alert(alert: &Alert, format: StreamFormat) -> CommandResult {
+    let text = match format {
+        StreamFormat::Json => {
+            let line = sinks::json_line(alert).context("cannot write an alert")?;
+            String::from_utf8_lossy(&line).into_owned()
+        }
+        StreamFormat::Text => sinks::render(alert, &sinks::View::replay()),
+    };
+    cli::print(&text)
 }

@@ -10,7 +10,7 @@ use super::enrich::Enricher;
 use super::look;
 use super::opaque::OpaqueFiles;
 use crate::config::Config;
-use crate::credential::{Found, FingerprintKey, WatchHandle, inspect, inspect_any, places};
+use crate::credential::{FingerprintKey, Found, WatchHandle, inspect, inspect_any, places};
 use crate::decode::{Decoded, Look, LookReason};
 use crate::detection::{Detector, Outcome};
 use crate::model::{
@@ -35,7 +35,8 @@ pub(super) struct Core<O> {
     pub(super) detector: Detector,
     pub(super) output: O,
     pub(super) sensor: Arc<Sensor>,
-    pub(super) watch: WatchHandle,
+    /// `None` only in the moment before it is handed over.
+    watch: Option<WatchHandle>,
     pub(super) key: Arc<FingerprintKey>,
     pub(super) events: u64,
     pub(super) raised: u64,
@@ -56,7 +57,7 @@ impl<O: Output> Core<O> {
         config: &Config,
         output: O,
         sensor: Arc<Sensor>,
-        watch: WatchHandle,
+        watch: Option<WatchHandle>,
         key: Arc<FingerprintKey>,
         state_dir: &Path,
     ) -> Self {
@@ -189,7 +190,9 @@ impl<O: Output> Core<O> {
         if let Err(error) = self.sensor.watch_directory(id, directory, dedicated) {
             tracing::warn!(error, "a directory of credentials is not fully watched");
         }
-        self.watch.add_directory(directory.to_owned());
+        if let Some(watch) = &self.watch {
+            watch.add_directory(directory.to_owned());
+        }
     }
 
     async fn gone(&mut self, time: Timestamp, file: FileId, path: PathBuf) {

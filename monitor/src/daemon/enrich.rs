@@ -131,7 +131,9 @@ fn user_name(uid: u32) -> Option<String> {
 }
 
 fn modified_accounts() -> Option<SystemTime> {
-    fs::metadata("/etc/passwd").and_then(|metadata| metadata.modified()).ok()
+    fs::metadata("/etc/passwd")
+        .and_then(|metadata| metadata.modified())
+        .ok()
 }
 
 impl Hierarchies {
@@ -190,7 +192,11 @@ fn walk(root: &Path, inode: u64) -> Option<String> {
         .into_iter()
         .filter_entry(|entry| entry.file_type().is_dir())
         .filter_map(Result::ok)
-        .find(|entry| entry.metadata().is_ok_and(|metadata| metadata.ino() == inode))?;
+        .find(|entry| {
+            entry
+                .metadata()
+                .is_ok_and(|metadata| metadata.ino() == inode)
+        })?;
     let below = found.path().strip_prefix(root).ok()?;
     Some(format!("/{}", below.display()))
 }

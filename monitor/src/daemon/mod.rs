@@ -5,10 +5,13 @@ mod core;
 mod enrich;
 mod look;
 mod offline;
+mod opaque;
+mod output;
 mod record;
+mod restore;
 mod startup;
 mod target;
 
 pub use offline::change_offline;
 pub use record::record;
-pub use startup::{RunOptions, run};
+pub use startup::{RunOptions, check, load_config, run};

@@ -15,7 +15,7 @@ pub use fold::{Cause, Finding, Folds};
 use crate::attribution::{Actor, Host, Processes};
 use crate::config::DetectionConfig;
 use crate::model::{
-    Alert, DetectionId, Fact, Fingerprint, ProcessKey, Record, RegistryChange, Timestamp, Usage,
+    Alert, Fact, Fingerprint, ProcessKey, Record, RegistryChange, Timestamp, Usage,
 };
 use crate::registry::Registry;
 
@@ -128,6 +128,7 @@ impl Detector {
             } => {
                 findings.push(health::hook_failed(hook, backend, reason, now));
             }
+            Fact::Known(credential) => self.state.registry.know(credential, now),
             Fact::Usage(row) => self.state.registry.usage.restore(row.clone()),
             Fact::Identity {
                 selector,

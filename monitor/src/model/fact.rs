@@ -8,7 +8,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CredentialState, FileId, Fingerprint, LocatedFile, Selector, Task, Timestamp, Usage};
+use super::{
+    Credential, CredentialState, FileId, Fingerprint, LocatedFile, Selector, Task, Timestamp, Usage,
+};
 
 /// A fact and when it happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,6 +145,8 @@ pub enum Fact {
     },
     /// The operator or the registry files said something.
     Registry(RegistryChange),
+    /// A credential from before that no file holds any more.
+    Known(Credential),
     /// A row of the usage map from before.
     Usage(Usage),
     /// An identity that acted before.

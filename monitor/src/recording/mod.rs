@@ -5,11 +5,13 @@
 //! checksum tells a damaged line from one that a newer version wrote.
 
 mod reader;
+mod replay;
 mod writer;
 
 use serde::{Deserialize, Serialize};
 
 pub use reader::{Reader, RecordingError};
+pub use replay::{Replayed, replay};
 pub use writer::Writer;
 
 /// The version of the form. A reader refuses newer ones.

@@ -121,6 +121,13 @@ impl Registry {
         }
     }
 
+    /// Takes in a credential that is known and lies nowhere at present.
+    pub fn know(&mut self, credential: &Credential, now: Timestamp) {
+        self.credentials
+            .entry(credential.fingerprint.clone())
+            .or_insert_with(|| CredentialEntry::new(credential.clone(), now));
+    }
+
     /// Forgets that a path held credentials, and returns the inode when no other path of it is
     /// known. The credentials stay: they may come back, and what was said about them must hold.
     pub fn unlocate(&mut self, path: &Path) -> Option<FileId> {

@@ -25,6 +25,18 @@ pub struct View {
     pub now: Timestamp,
 }
 
+impl View {
+    /// The same wherever and whenever it is printed: no colour, UTC, every time with its date.
+    pub fn replay() -> Self {
+        Self {
+            colour: false,
+            width: None,
+            zone: TimeZone::UTC,
+            now: Timestamp(0),
+        }
+    }
+}
+
 /// The column at which values begin.
 const INDENT: usize = 14;
 /// Narrower terminals are not served: the words of an alert would stand one a line.

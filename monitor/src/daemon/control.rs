@@ -1,0 +1,198 @@
+//! What the daemon answers to its clients.
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::core::Core;
+use super::output::Stored;
+use super::restore::DeclaredIn;
+use super::target::{self, TargetError};
+use crate::control::protocol::{HookStatus, SinkStatus, Status};
+use crate::control::{PeerUser, Request, Response, views};
+use crate::model::{CredentialState, Fact, Target, Timestamp};
+use crate::storage::{Mode, Store, Write};
+
+/// A request with the way back.
+pub(super) type Asked = (Request, PeerUser, oneshot::Sender<Response>);
+
+/// Hands requests from the server's tasks to the one task that owns the state.
+pub(super) async fn forward(request: Request, peer: PeerUser, to: mpsc::Sender<Asked>) -> Response {
+    let (reply, answer) = oneshot::channel();
+    let gone = || Response::Error {
+        message: "the daemon is stopping".to_owned(),
+    };
+    if to.send((request, peer, reply)).await.is_err() {
+        return gone();
+    }
+    answer.await.unwrap_or_else(|_| gone())
+}
+
+/// What the answers need beside the pipeline.
+pub(super) struct Context {
+    pub(super) started: Timestamp,
+    pub(super) ready: bool,
+    pub(super) kernel: String,
+    pub(super) state_dir: std::path::PathBuf,
+    pub(super) declared_in: DeclaredIn,
+}
+
+/// Answers one request.
+pub(super) async fn answer(
+    request: Request,
+    peer: &PeerUser,
+    core: &mut Core<Stored>,
+    context: &Context,
+) -> Response {
+    match request {
+        Request::Status => Response::Status(Box::new(status(core, context))),
+        Request::Credentials => {
+            let registry = &core.detector.state.registry;
+            Response::Credentials(views::credentials(registry, core.sensor.now()))
+        }
+        Request::Identities => {
+            Response::Identities(views::identities(&core.detector.state.registry))
+        }
+        Request::Alerts { limit } => alerts(limit, core, context).await,
+        Request::Usage => {
+            let rows = core.detector.state.registry.usage.rows();
+            Response::Usage(rows.cloned().collect())
+        }
+        Request::Retire { target, reason } => {
+            change(
+                &target,
+                CredentialState::Retired,
+                reason,
+                peer,
+                core,
+                context,
+            )
+            .await
+        }
+        Request::Restore { target } => {
+            change(&target, CredentialState::Active, None, peer, core, context).await
+        }
+    }
+}
+
+async fn alerts(limit: u32, core: &Core<Stored>, context: &Context) -> Response {
+    let failed = |error: &dyn std::fmt::Display| Response::Error {
+        message: error.to_string(),
+    };
+    // What counted a repeat a moment ago is still on its way to the database.
+    if let Err(error) = core.output.storage.flush().await {
+        return failed(&error);
+    }
+    match Store::open(&context.state_dir, Mode::ReadOnly).and_then(|store| store.alerts(limit)) {
+        Ok(alerts) => Response::Alerts(alerts),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn change(
+    given: &str,
+    state: CredentialState,
+    reason: Option<String>,
+    peer: &PeerUser,
+    core: &mut Core<Stored>,
+    context: &Context,
+) -> Response {
+    match try_change(given, state, reason, peer, core, context).await {
+        Ok(response) => response,
+        Err(message) => Response::Error { message },
+    }
+}
+
+async fn try_change(
+    given: &str,
+    state: CredentialState,
+    reason: Option<String>,
+    peer: &PeerUser,
+    core: &mut Core<Stored>,
+    context: &Context,
+) -> Result<Response, String> {
+    let registry = &core.detector.state.registry;
+    let resolved = target::resolve(given, registry, &core.key)
+        .map_err(|error: TargetError| error.to_string())?;
+    for target in &resolved.targets {
+        refuse_declared(target, state, &context.declared_in)?;
+    }
+    if let Some(located) = resolved.located {
+        let now = core.sensor.now();
+        core.located(now, located).await;
+    }
+    let now = core.sensor.now();
+    let registry = &core.detector.state.registry;
+    let views = resolved.targets.iter();
+    let views: Vec<_> = views
+        .map(|of| target::view(of, state, registry, now))
+        .collect();
+    let changes = resolved.targets.into_iter();
+    let changes: Vec<_> = changes
+        .map(|of| target::change(of, state, &peer.name, reason.clone(), registry))
+        .collect();
+    // On disk before anybody is told that it is so.
+    let writes = changes.iter().cloned();
+    let writes = writes.map(|change| Write::Change(now, change)).collect();
+    let stored = core.output.storage.commit(writes).await;
+    stored.map_err(|error| format!("nothing was changed: {error}"))?;
+    for change in changes {
+        core.fact(Fact::Registry(change)).await;
+    }
+    Ok(Response::Changed(views))
+}
+
+/// A word of the registry's files would come back at the next start.
+fn refuse_declared(
+    target: &Target,
+    state: CredentialState,
+    declared_in: &DeclaredIn,
+) -> Result<(), String> {
+    match declared_in.get(target) {
+        Some(file) if state == CredentialState::Active => Err(format!(
+            "its state is declared in {}: change it there, then send the daemon a SIGHUP",
+            file.display()
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn status(core: &Core<Stored>, context: &Context) -> Status {
+    let hooks: Vec<_> = core
+        .sensor
+        .hooks()
+        .into_iter()
+        .map(|hook| HookStatus {
+            name: hook.name.to_owned(),
+            backend: hook.backend,
+            attached: hook.attached,
+            fired: hook.fired,
+            lost: hook.lost,
+            note: hook
+                .failure
+                .map(|why| format!("{why}; not seen: {}", hook.blind_to)),
+        })
+        .collect();
+    let sinks = core.output.sinks.status().into_iter();
+    let (credentials, identities) = core.detector.state.registry.counts();
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        started: context.started,
+        ready: context.ready,
+        kernel: context.kernel.clone(),
+        lost: hooks.iter().map(|hook| hook.lost).sum::<u64>() + core.output.storage.stats().dropped,
+        hooks,
+        events: core.events,
+        credentials: credentials as u64,
+        watched_files: core.sensor.watched_files() as u64,
+        identities: identities as u64,
+        alerts: core.raised,
+        sinks: sinks
+            .map(|sink| SinkStatus {
+                name: sink.name,
+                sent: sink.sent,
+                failed: sink.failed,
+                error: sink.error,
+            })
+            .collect(),
+    }
+}

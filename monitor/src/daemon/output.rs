@@ -1,0 +1,125 @@
+//! Stores what happened, then shows it.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use super::core::Output;
+use crate::detection::Outcome;
+use crate::model::{Alert, Fact, Record, Selector, Timestamp};
+use crate::recording::Writer;
+use crate::sinks::Sinks;
+use crate::storage::{StorageHandle, Write};
+
+/// The daemon's output: the database, then the sinks.
+pub(super) struct Stored {
+    pub(super) storage: StorageHandle,
+    pub(super) sinks: Sinks,
+    seen: BTreeMap<Selector, (Timestamp, Timestamp)>,
+    /// What was loaded from the database need not be written back.
+    pub(super) loading: bool,
+}
+
+impl Stored {
+    pub(super) fn new(storage: StorageHandle, sinks: Sinks) -> Self {
+        Self {
+            storage,
+            sinks,
+            seen: BTreeMap::new(),
+            loading: true,
+        }
+    }
+
+    /// Hands who was seen to the database. Gathered, because a busy identity acts all the time.
+    pub(super) fn store_seen(&mut self) {
+        let writes: Vec<_> = std::mem::take(&mut self.seen)
+            .into_iter()
+            .map(|(selector, (first, last))| Write::IdentitySeen {
+                selector,
+                first,
+                last,
+            })
+            .collect();
+        self.enqueue(writes);
+    }
+
+    fn enqueue(&self, writes: Vec<Write>) {
+        if !writes.is_empty() && !self.storage.try_enqueue(writes) {
+            tracing::warn!("the database is too slow: what was seen is not all stored");
+        }
+    }
+}
+
+impl Output for Stored {
+    fn fact(&mut self, record: &Record) {
+        if self.loading {
+            return;
+        }
+        let write = match &record.fact {
+            Fact::Located(located) if located.credentials.is_empty() => {
+                Write::Unlocated(record.time, located.file, located.path.clone())
+            }
+            Fact::Located(located) => Write::Located(record.time, located.clone()),
+            Fact::Unlocated { file, path } => Write::Unlocated(record.time, *file, path.clone()),
+            _ => return,
+        };
+        self.enqueue(vec![write]);
+    }
+
+    async fn alerts(&mut self, alerts: Vec<Alert>) {
+        let writes: Vec<_> = alerts
+            .iter()
+            .map(|alert| Write::Alert(Box::new(alert.clone())))
+            .collect();
+        if let Err(error) = self.storage.commit(writes.clone()).await {
+            // It must be seen all the same; it is stored as soon as that works again.
+            tracing::error!(%error, "an alert is shown and not stored yet");
+            self.enqueue(writes);
+        }
+        for alert in alerts {
+            self.sinks.send(&Arc::new(alert));
+        }
+    }
+
+    fn later(&mut self, outcome: &Outcome) {
+        let usage = outcome.usage.iter().cloned().map(Write::Usage);
+        let repeated = outcome.repeated.iter().cloned();
+        let repeated = repeated.map(|alert| Write::Alert(Box::new(alert)));
+        self.enqueue(usage.chain(repeated).collect());
+    }
+
+    fn seen(&mut self, selector: &Selector, time: Timestamp) {
+        if let Some((_, last)) = self.seen.get_mut(selector) {
+            *last = time.max(*last);
+        } else {
+            self.seen.insert(selector.clone(), (time, time));
+        }
+    }
+}
+
+/// A recording's output: the facts, and nothing else.
+pub(super) struct Recorded<W: std::io::Write> {
+    pub(super) writer: Writer<W>,
+    /// The first error; nothing is written after it.
+    pub(super) error: Option<std::io::Error>,
+}
+
+impl<W: std::io::Write + Send> Output for Recorded<W> {
+    fn fact(&mut self, record: &Record) {
+        if self.error.is_none() {
+            self.error = self.writer.write(record).err();
+        }
+    }
+
+    async fn alerts(&mut self, _alerts: Vec<Alert>) {}
+
+    fn later(&mut self, _outcome: &Outcome) {}
+
+    fn seen(&mut self, _selector: &Selector, _time: Timestamp) {}
+}
+
+/// Text on stderr, for people who started the daemon in a terminal.
+pub(super) fn say(line: &str) {
+    // Nobody may be reading; the log has it too.
+    let _ = writeln!(anstream::stderr(), "{line}");
+}

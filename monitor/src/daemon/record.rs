@@ -1,0 +1,95 @@
+//! `credwatch record`: the daemon's pipeline with a file in the place of database and sinks.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::core::Core;
+use super::output::{Recorded, say};
+use super::startup::{self, Parts};
+use crate::cli::{CommandError, CommandResult, RecordArgs};
+use crate::config::Config;
+use crate::control::DEFAULT_STATE_DIR;
+use crate::model::Fact;
+use crate::recording::Writer;
+use crate::storage::{Mode, Snapshot, Store};
+
+/// Records until `args.duration` is over or a signal comes.
+///
+/// # Errors
+/// When nothing can be watched, or the file cannot be written.
+pub fn record(args: &RecordArgs) -> CommandResult {
+    startup::runtime()?.block_on(recording(args))
+}
+
+async fn recording(args: &RecordArgs) -> CommandResult {
+    let state_dir = std::env::var_os("CREDWATCH_STATE_DIR");
+    let state_dir = state_dir.as_deref().unwrap_or(DEFAULT_STATE_DIR.as_ref());
+    let state_dir = Path::new(state_dir);
+    let config = startup::load_config(None)?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&args.file)
+        .with_context(|| format!("cannot make the recording {}", args.file.display()))?;
+    let output = Recorded {
+        writer: Writer::new(file, &startup::kernel()).context("cannot write the recording")?,
+        error: None,
+    };
+    let snapshot = match Store::open(state_dir, Mode::ReadOnly) {
+        Ok(store) => store.load()?,
+        Err(_) => Snapshot::default(),
+    };
+    run(args, &config, state_dir, output, &snapshot).await
+}
+
+async fn run(
+    args: &RecordArgs,
+    config: &Config,
+    state_dir: &Path,
+    output: Recorded<std::fs::File>,
+    snapshot: &Snapshot,
+) -> CommandResult {
+    let mut parts = Parts::start(config, state_dir)?;
+    let mut core: Core<_> = parts.core(config, output, state_dir);
+    startup::restore(&mut core, config, snapshot).await?;
+    say(&format!(
+        "recording to {}{}; Ctrl-C ends it",
+        args.file.display(),
+        args.duration
+            .map_or_else(String::new, |time| format!(" for {} s", time.as_secs()))
+    ));
+    let end = tokio::time::sleep(args.duration.unwrap_or(Duration::MAX / 4));
+    tokio::pin!(end);
+    let mut signals = startup::Signals::new().context("cannot wait for signals")?;
+    let mut tick = startup::ticks();
+    while core.output.error.is_none() {
+        tokio::select! {
+            Some(batch) = parts.batches.recv() => core.batch(batch).await,
+            Some(found) = parts.found.recv() => core.found(found).await,
+            _ = tick.tick() => {
+                core.tick().await;
+                let flushed = core.output.writer.flush();
+                core.output.error = core.output.error.take().or(flushed.err());
+            }
+            () = &mut end => break,
+            _ = signals.end() => break,
+        }
+    }
+    core.fact(Fact::Tick).await;
+    let flushed = core.output.writer.flush();
+    match core.output.error.take().or(flushed.err()) {
+        None => {
+            say(&format!("{} facts recorded", core.output.writer.records()));
+            Ok(())
+        }
+        Some(error) => Err(CommandError::Runtime(
+            anyhow::Error::from(error)
+                .context(format!("the recording {} ends early", args.file.display())),
+        )),
+    }
+}

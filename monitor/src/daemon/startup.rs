@@ -1,0 +1,496 @@
+//! The start order, the loop, and the end.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::control::{Asked, Context, answer, forward};
+use super::core::{Core, Output};
+use super::output::{Stored, say};
+use super::restore::{self, DeclaredIn};
+use crate::cli::{CommandError, CommandResult, StreamFormat};
+use crate::config::{Colour, Config, SinkConfig, SinkKind};
+use crate::control::{DEFAULT_STATE_DIR, Server, socket_path};
+use crate::credential::{
+    DirectoryWatch, FingerprintKey, Found, Scan, WatchConfig, WatchHandle, inspect_open, places,
+};
+use crate::decode::Decoded;
+use crate::model::{AlertStatus, Fact, RegistryChange, Severity, Timestamp};
+use crate::sensor::{self, LoadError, Sensor, self_test};
+use crate::sinks::Sinks;
+use crate::storage::{Mode, Snapshot, StorageHandle, Store, Write};
+
+/// Where the configuration lies when none is named.
+const CONFIG: &str = "/etc/credwatch/credwatch.toml";
+/// Files found by discovery that may wait.
+const FOUND: usize = 1_024;
+/// How long sinks and database have at the end.
+const END: Duration = Duration::from_secs(5);
+
+/// What the command line says about a run.
+pub struct RunOptions {
+    /// `--config`
+    pub config: Option<PathBuf>,
+    /// `--state-dir`
+    pub state_dir: Option<PathBuf>,
+    /// `--output`
+    pub output: StreamFormat,
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// When the configuration is wrong, another daemon runs, or nothing can be watched.
+pub fn run(options: &RunOptions) -> CommandResult {
+    let runtime = runtime()?;
+    let result = runtime.block_on(daemon(options));
+    // A reader that never reads would hold a thread of stdout for ever.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// Reads the configuration and the registry's files, and says what a daemon would do with them.
+///
+/// # Errors
+/// Every mistake of every file.
+pub fn check(named: Option<&Path>) -> Result<String, CommandError> {
+    let config = load_config(named)?;
+    let (declared, _) = restore::declared(&config.registry.directory, &[])
+        .map_err(|error| CommandError::Configuration(error.into()))?;
+    group(&config)?;
+    let path = named.unwrap_or(Path::new(CONFIG));
+    let file = if path.exists() {
+        path.display().to_string()
+    } else {
+        format!("no {CONFIG}, so the defaults")
+    };
+    let sinks: Vec<_> = config
+        .sinks
+        .iter()
+        .map(|sink| sink.kind.to_string())
+        .collect();
+    Ok(format!(
+        "configuration  {file}\nregistry       {} declared in {}\nsinks          {}\nok\n",
+        declared.len(),
+        config.registry.directory.display(),
+        sinks.join(", ")
+    ))
+}
+
+/// A runtime for a daemon that mostly waits.
+pub(super) fn runtime() -> Result<Runtime, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("credwatch")
+        .enable_all()
+        .build();
+    Ok(runtime.context("cannot start")?)
+}
+
+/// The configuration that is named, else the usual one, else the default.
+///
+/// # Errors
+/// Every mistake of the file.
+pub fn load_config(named: Option<&Path>) -> Result<Config, CommandError> {
+    let path = named.unwrap_or(Path::new(CONFIG));
+    if named.is_none() && !path.exists() {
+        return Ok(Config::default());
+    }
+    Config::load(path).map_err(|error| CommandError::Configuration(error.into()))
+}
+
+/// The kernel's release.
+pub(super) fn kernel() -> String {
+    let name = rustix::system::uname();
+    name.release().to_string_lossy().into_owned()
+}
+
+/// Half a second: the patience of what waits for a process's next act.
+pub(super) fn ticks() -> Interval {
+    let mut ticks = interval(Duration::from_millis(500));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// The signals that end a run.
+pub(super) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    pub(super) async fn end(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// What watches: the sensor and discovery, with their queues.
+pub(super) struct Parts {
+    pub(super) sensor: Arc<Sensor>,
+    pub(super) batches: mpsc::Receiver<Vec<Decoded>>,
+    pub(super) found: mpsc::Receiver<Found>,
+    watch: Option<WatchHandle>,
+    key: Arc<FingerprintKey>,
+}
+
+impl Parts {
+    pub(super) fn start(config: &Config, state_dir: &Path) -> Result<Self, CommandError> {
+        let key = FingerprintKey::load_or_create(state_dir).map_err(anyhow::Error::from)?;
+        let key = Arc::new(key);
+        let for_sensor = Arc::clone(&key);
+        let (sensor, batches) = Sensor::start(sensor::Options {
+            ring_bytes: config.sensor.ring_bytes,
+            wakeup_interval: config.sensor.wakeup_interval,
+            permission_events: config.sensor.permission_events,
+            inspect: Arc::new(move |file, path| {
+                inspect_open(file, path, &for_sensor).ok().flatten()
+            }),
+        })
+        .map_err(|error: LoadError| anyhow::Error::from(error))?;
+        for name in places::watched_basenames() {
+            if !sensor.watch_name(name) {
+                tracing::warn!(name, "this name cannot be watched in the kernel");
+            }
+        }
+        sensor.watch_control_sockets();
+        let (sender, found) = mpsc::channel(FOUND);
+        let mut exclude = config.discovery.exclude.clone();
+        exclude.push(state_dir.to_owned());
+        let watch = WatchConfig {
+            scan: Scan {
+                roots: config.discovery.roots.clone(),
+                exclude,
+                max_files: config.discovery.max_files,
+                ..Scan::default()
+            },
+            ..WatchConfig::default()
+        };
+        let watch = DirectoryWatch::start(watch, Arc::clone(&key), move |found| {
+            // Waits for room: discovery may be slow, and must not lose anything.
+            let _ = sender.blocking_send(found);
+        })
+        .map_err(anyhow::Error::from)?;
+        Ok(Self {
+            sensor: Arc::new(sensor),
+            batches,
+            found,
+            watch: Some(watch),
+            key,
+        })
+    }
+
+    pub(super) fn core<O: Output>(
+        &mut self,
+        config: &Config,
+        output: O,
+        state_dir: &Path,
+    ) -> Core<O> {
+        // Taken once: each run has one core.
+        let watch = self.watch.take();
+        Core::new(
+            config,
+            output,
+            Arc::clone(&self.sensor),
+            watch,
+            Arc::clone(&self.key),
+            state_dir,
+        )
+    }
+}
+
+/// Brings back what was known, and what the registry's files say. Returns the changes that are
+/// new to the database, and where targets are declared.
+pub(super) async fn restore<O: Output>(
+    core: &mut Core<O>,
+    config: &Config,
+    snapshot: &Snapshot,
+) -> Result<(Vec<RegistryChange>, DeclaredIn), CommandError> {
+    let (changes, declared_in) = restore::declared(&config.registry.directory, &snapshot.changes)
+        .map_err(|error| CommandError::Configuration(error.into()))?;
+    for record in restore::facts(snapshot) {
+        match record.fact {
+            // Also watched again; discovery will say what has changed since.
+            Fact::Located(located) => core.located(record.time, located).await,
+            _ => core.take(record).await,
+        }
+    }
+    for change in &changes {
+        core.fact(Fact::Registry(change.clone())).await;
+    }
+    Ok((changes, declared_in))
+}
+
+async fn daemon(options: &RunOptions) -> CommandResult {
+    let config = load_config(options.config.as_deref())?;
+    let state_dir = options.state_dir.clone();
+    let state_dir = state_dir.unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR));
+    raise_file_limit();
+    keep_memory_private();
+    let mut store = Store::open(&state_dir, Mode::ReadWrite)?;
+    let socket = socket_path(&state_dir);
+    let server = Server::bind(&socket, group(&config)?)?;
+    let snapshot = store.load()?;
+    end_open_alerts(&mut store, &snapshot)?;
+    let sinks = Sinks::open(&sinks(&config, options.output)).map_err(anyhow::Error::from)?;
+    let storage = StorageHandle::start(store)?;
+    let mut parts = Parts::start(&config, &state_dir)?;
+    let mut core = parts.core(&config, Stored::new(storage.clone(), sinks), &state_dir);
+    let (changes, declared_in) = restore(&mut core, &config, &snapshot).await?;
+    let now = Timestamp::now();
+    let writes = changes.into_iter().map(|change| Write::Change(now, change));
+    storage.commit(writes.collect()).await?;
+    core.output.loading = false;
+
+    let (asks, asked) = mpsc::channel(32);
+    let server =
+        tokio::spawn(server.run(move |request, peer| forward(request, peer, asks.clone())));
+    let context = Context {
+        started: Timestamp::now(),
+        ready: false,
+        kernel: kernel(),
+        state_dir: state_dir.clone(),
+        declared_in,
+    };
+    say(&format!(
+        "credwatch {} watches this host (pid {}); state in {}, control socket {}",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id(),
+        state_dir.display(),
+        socket.display()
+    ));
+    let result = serve(&mut core, &mut parts, asked, context, &config).await;
+    server.abort();
+    let _ = server.await;
+    parts.sensor.stop();
+    while let Some(batch) = parts.batches.recv().await {
+        core.batch(batch).await;
+    }
+    core.finish().await;
+    core.output.store_seen();
+    let Stored { sinks, .. } = core.output;
+    sinks.shutdown(END).await;
+    storage.shutdown().await?;
+    say("credwatch has stopped; what it knows is stored");
+    result
+}
+
+/// The loop: one task owns all state, and everything comes to it by queues.
+async fn serve(
+    core: &mut Core<Stored>,
+    parts: &mut Parts,
+    mut asked: mpsc::Receiver<Asked>,
+    mut context: Context,
+    config: &Config,
+) -> CommandResult {
+    let failed = |error: io::Error| anyhow!("cannot wait for signals: {error}");
+    let mut signals = Signals::new().map_err(failed)?;
+    let mut reload = signal(SignalKind::hangup()).map_err(failed)?;
+    let mut tick = ticks();
+    let mut slow = interval(Duration::from_secs(10));
+    for hook in core
+        .sensor
+        .hooks()
+        .into_iter()
+        .filter(|hook| !hook.attached)
+    {
+        if hook.name == "file_open" && !config.sensor.permission_events {
+            continue;
+        }
+        let reason = hook.failure.unwrap_or_default();
+        core.fact(Fact::HookFailed {
+            hook: hook.name.to_owned(),
+            backend: hook.backend,
+            reason: format!("{reason}; not seen: {}", hook.blind_to),
+        })
+        .await;
+    }
+    let (test, mut tested) = start_self_test(&core.sensor, &context.state_dir);
+    let (mut scanned, mut proven) = (false, false);
+    loop {
+        tokio::select! {
+            Some(batch) = parts.batches.recv() => core.batch(batch).await,
+            Some(found) = parts.found.recv() => {
+                scanned |= matches!(found, Found::ScanDone(_));
+                core.found(found).await;
+            }
+            Some((request, peer, reply)) = asked.recv() => {
+                // A client that has gone away wants no answer.
+                let _ = reply.send(answer(request, &peer, core, &context).await);
+            }
+            Some(failure) = tested.recv(), if !proven => match failure {
+                Some(failure) => core.fact(failure).await,
+                None => proven = true,
+            },
+            _ = tick.tick() => core.tick().await,
+            _ = slow.tick() => {
+                core.output.store_seen();
+                let sensor = Arc::clone(&core.sensor);
+                tokio::task::spawn_blocking(move || sensor.watch_control_sockets());
+            }
+            _ = reload.recv() => context.declared_in = reread(core, &context, config).await,
+            () = signals.end() => break,
+        }
+        if !context.ready && scanned && proven {
+            context.ready = true;
+            let (credentials, _) = core.detector.state.registry.counts();
+            say(&format!(
+                "ready: {credentials} credentials known, {} files watched; try `credwatch retire ./key && cat ./key`",
+                core.sensor.watched_files()
+            ));
+        }
+    }
+    drop(test);
+    Ok(())
+}
+
+/// Runs the self-test on a thread; `None` says that it is over.
+fn start_self_test(
+    sensor: &Arc<Sensor>,
+    state_dir: &Path,
+) -> (tokio::task::JoinHandle<()>, mpsc::Receiver<Option<Fact>>) {
+    let (sender, receiver) = mpsc::channel(32);
+    let (sensor, state_dir) = (Arc::clone(sensor), state_dir.to_owned());
+    let test = tokio::task::spawn_blocking(move || {
+        let failures = match self_test::run(&sensor, &state_dir) {
+            Ok(silent) => silent
+                .into_iter()
+                .map(|silent| Fact::HookFailed {
+                    hook: silent.hook.to_owned(),
+                    backend: silent.backend,
+                    reason: silent.reason,
+                })
+                .collect(),
+            Err(reason) => vec![Fact::HookFailed {
+                hook: "self_test".to_owned(),
+                backend: "child process".to_owned(),
+                reason: format!("{reason}; whether the hooks fire is not known"),
+            }],
+        };
+        for failure in failures {
+            let _ = sender.blocking_send(Some(failure));
+        }
+        let _ = sender.blocking_send(None);
+    });
+    (test, receiver)
+}
+
+/// Reads the registry's files again.
+async fn reread(core: &mut Core<Stored>, context: &Context, config: &Config) -> DeclaredIn {
+    let history = Store::open(&context.state_dir, Mode::ReadOnly)
+        .and_then(|store| store.load())
+        .map(|snapshot| snapshot.changes);
+    let history = match history {
+        Ok(history) => history,
+        Err(error) => {
+            tracing::error!(%error, "the registry's files were not read again");
+            return context.declared_in.clone();
+        }
+    };
+    match restore::declared(&config.registry.directory, &history) {
+        Ok((changes, declared_in)) => {
+            let now = core.sensor.now();
+            let writes = changes.iter().cloned();
+            let writes = writes.map(|change| Write::Change(now, change)).collect();
+            if let Err(error) = core.output.storage.commit(writes).await {
+                tracing::error!(%error, "the registry's files were not taken in");
+                return context.declared_in.clone();
+            }
+            tracing::info!(changes = changes.len(), "read the registry's files again");
+            for change in changes {
+                core.fact(Fact::Registry(change)).await;
+            }
+            declared_in
+        }
+        Err(error) => {
+            tracing::error!(%error, "the registry's files are wrong; the former words hold");
+            context.declared_in.clone()
+        }
+    }
+}
+
+/// Alerts that were counting repeats when the former daemon ended: their causes begin anew.
+fn end_open_alerts(store: &mut Store, snapshot: &Snapshot) -> Result<(), CommandError> {
+    let ended = snapshot.open_alerts.iter().cloned().map(|mut alert| {
+        alert.status = AlertStatus::Ended;
+        Write::Alert(Box::new(alert))
+    });
+    Ok(store.write(&ended.collect::<Vec<_>>())?)
+}
+
+/// The sinks of the configuration, with stdout in the form that was asked for.
+fn sinks(config: &Config, output: StreamFormat) -> Vec<SinkConfig> {
+    let is_stdout = |kind: &SinkKind| {
+        matches!(
+            kind,
+            SinkKind::Terminal { .. } | SinkKind::Json { path: None }
+        )
+    };
+    let mut sinks = config.sinks.clone();
+    if output == StreamFormat::Json {
+        sinks.retain(|sink| !is_stdout(&sink.kind));
+        sinks.push(SinkConfig {
+            kind: SinkKind::Json { path: None },
+            min_severity: Severity::Low,
+        });
+    }
+    if sinks.is_empty() {
+        sinks.push(SinkConfig {
+            kind: SinkKind::Terminal {
+                colour: Colour::Auto,
+            },
+            min_severity: Severity::Low,
+        });
+    }
+    sinks
+}
+
+fn group(config: &Config) -> Result<Option<u32>, CommandError> {
+    let Some(name) = &config.control.group else {
+        return Ok(None);
+    };
+    match uzers::get_group_by_name(name) {
+        Some(group) => Ok(Some(group.gid())),
+        None => Err(CommandError::Configuration(anyhow!(
+            "there is no group `{name}` on this host (control.group): make it with `groupadd \
+             --system {name}`, or leave the key out for root only"
+        ))),
+    }
+}
+
+/// Every held open takes a descriptor, and one that cannot be had denies the open.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
+/// Files are fingerprinted in this process: no core dump, and no debugger of an ordinary user.
+fn keep_memory_private() {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "core dumps stay possible");
+    }
+}

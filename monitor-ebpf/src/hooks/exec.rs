@@ -2,6 +2,7 @@
 
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
+use aya_log_ebpf::warn;
 use monitor_common::{Hook, ProcessRecord, kind};
 
 use crate::emit::{Wake, emit, failed};
@@ -15,6 +16,7 @@ pub fn process_exec(context: BtfTracePointContext) -> i32 {
     let info = task::current_info();
     if info.is_null() {
         failed(Hook::ProcessExec);
+        warn!(&context, "no task storage for a new program: out of memory");
         return 0;
     }
     let info = unsafe { &mut *info };

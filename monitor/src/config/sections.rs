@@ -95,7 +95,7 @@ pub struct SensorConfig {
 impl Default for SensorConfig {
     fn default() -> Self {
         Self {
-            ring_bytes: 8 << 20,
+            ring_bytes: 4 << 20,
             wakeup_interval: Duration::from_millis(50),
             permission_events: true,
         }

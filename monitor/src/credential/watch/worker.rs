@@ -56,7 +56,12 @@ pub(super) struct Worker<F> {
 enum Files {
     /// The walking thread comes by.
     Leave,
+    /// They are looked into, and the trees below are walked: they have just come.
     Inspect,
+    /// They are looked into, and the trees below are left alone: the directory has been there, and
+    /// is watched for what comes to it. The directory of a credential may be anybody's home, and a
+    /// staging place may hold whole source trees.
+    InspectHere,
 }
 
 impl<F: Fn(Found)> Worker<F> {
@@ -100,7 +105,7 @@ impl<F: Fn(Found)> Worker<F> {
     pub(super) fn run(mut self) {
         // First the watches, then the walk: what appears in between is seen by one of them.
         for staging in self.config.staging.clone() {
-            self.list(&staging, 1, Files::Inspect);
+            self.list(&staging, 1, Files::InspectHere);
         }
         for root in self.config.scan.roots.clone() {
             self.list(&root, self.config.depth, Files::Leave);
@@ -155,7 +160,7 @@ impl<F: Fn(Found)> Worker<F> {
             };
             left -= 1;
             match request {
-                Request::Add(path) => self.list(&path, 1, Files::Inspect),
+                Request::Add(path) => self.list(&path, 1, Files::InspectHere),
                 Request::Inspect(path) => self.look(&path, true),
             }
         }
@@ -285,7 +290,7 @@ impl<F: Fn(Found)> Worker<F> {
             };
             let path = entry.path();
             if !kind.is_dir() {
-                if files == Files::Inspect {
+                if files != Files::Leave {
                     self.look(&path, false);
                 }
             } else if self.descriptors.contains_key(&path) || places::is_skipped_directory(&path) {

@@ -17,7 +17,7 @@ use crate::{
 
 /// The command line's `bench`; the benchmark itself reads the arguments.
 pub(crate) fn command(workspace: &Path, args: Vec<String>) -> Result<ExitCode> {
-    setup::ensure(workspace, setup::Needs::BUILD | setup::Needs::TEST)?;
+    setup::ensure(workspace, setup::Needs::BENCH)?;
     let daemon = build::daemon(workspace, Profile::Release)?;
     let mut cargo = build::cargo(workspace, "build");
     process::run(cargo.args(["--release", "--package", "bench"]))?;

@@ -79,14 +79,9 @@ fn cargo_deny(workspace: &Path, manifest: &str) -> Command {
     let mut command = process::cargo();
     command
         .current_dir(workspace)
-        .args([
-            "deny",
-            "--manifest-path",
-            manifest,
-            "--all-features",
-            "check",
-        ])
+        .args(["deny", "--manifest-path", manifest, "--all-features"])
         .arg("--config")
-        .arg(workspace.join("deny.toml"));
+        .arg(workspace.join("deny.toml"))
+        .arg("check");
     command
 }

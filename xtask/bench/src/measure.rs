@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How many batches of each operation make its part of a round.
-const BATCHES: u32 = 5;
+pub(crate) const BATCHES: usize = 5;
 
 /// How long the daemon's CPU is looked at while nothing happens.
 const IDLE: Duration = Duration::from_millis(500);
@@ -119,7 +119,7 @@ fn with_daemon(stage: &Stage, daemon: &Daemon<'_>, times: &[u64], costs: &mut Co
         catch_up(daemon, idle)?;
         let spent = (clock::of(daemon.pid())? - cpu) as f64;
         let for_nothing = idle * start.elapsed().as_secs_f64();
-        let operations = (times * u64::from(BATCHES)) as f64;
+        let operations = (times * BATCHES as u64) as f64;
         // What the daemon spends on itself varies; less than nothing is nothing.
         cost.daemon
             .push((spent - for_nothing).max(0.0) / operations);
@@ -195,6 +195,17 @@ fn fill(stage: &Stage, operation: Operation, batch: Duration) -> Result<u64> {
     }
 }
 
+/// How far two halves of one series, odd rounds and even ones, are apart in their least: what a
+/// difference between two series must exceed to mean anything. In parts of one; `None` for one round.
+pub(crate) fn noise(series: &[f64]) -> Option<f64> {
+    let half = |odd: usize| {
+        let rounds = series.chunks(BATCHES).skip(odd).step_by(2);
+        least(&rounds.flatten().copied().collect::<Vec<_>>())
+    };
+    let (even, odd) = (half(0), half(1));
+    odd.is_finite().then(|| (odd / even - 1.0).abs())
+}
+
 /// The least of them; nothing else on the machine makes a number smaller.
 pub(crate) fn least(numbers: &[f64]) -> f64 {
     numbers.iter().copied().fold(f64::INFINITY, f64::min)
@@ -224,6 +235,15 @@ mod tests {
     }
 
     #[test]
+    fn noise_is_the_difference_of_like_halves() {
+        let round = |nanoseconds: f64| [nanoseconds; BATCHES];
+        let series = [round(100.0), round(110.0), round(104.0), round(105.0)].concat();
+        let noise_found = noise(&series).unwrap();
+        assert!((noise_found - 0.05).abs() < 1e-9, "{noise_found}");
+        assert_eq!(noise(&round(100.0)), None);
+    }
+
+    #[test]
     fn a_batch_is_filled_and_costs_add_up() {
         let folder = tempfile::tempdir().unwrap();
         let stage = Stage::set_up(folder.path()).unwrap();
@@ -236,7 +256,7 @@ mod tests {
 
         let mut series = Series::default();
         batches(&stage, Operation::OpenClose, times, &mut series).unwrap();
-        assert_eq!(series.cpu.len(), BATCHES as usize);
+        assert_eq!(series.cpu.len(), BATCHES);
         let (cpu, wall) = (least(&series.cpu), least(&series.wall));
         assert!(cpu > 100.0 && cpu < 1e6, "{cpu} ns is no open and close");
         assert!(wall > 100.0, "{wall}");

@@ -148,7 +148,7 @@ pub(crate) fn make_key(root: &Path, number: u64) -> Result<PathBuf> {
         .arg(&key)
         .stdin(Stdio::null())
         .output()
-        .context("cannot run ssh-keygen; `cargo xtask setup --test` installs it")?;
+        .context("cannot run ssh-keygen; `cargo xtask bench` installs it")?;
     ensure!(
         output.status.success(),
         "ssh-keygen failed: {}",

@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
 use crate::{
-    measure::{Cost, Costs, Series, least, median},
+    measure::{Cost, Costs, Series, least, median, noise},
     memory::Memory,
 };
 
@@ -21,6 +21,7 @@ pub(crate) fn costs(costs: &Costs, as_json: bool) -> Result<()> {
         "on, ns",
         "added, ns",
         "ratio",
+        "noise",
         "daemon, ns",
     ]);
     for cost in &costs.costs {
@@ -31,6 +32,7 @@ pub(crate) fn costs(costs: &Costs, as_json: bool) -> Result<()> {
             format!("{on:.0}"),
             format!("{:+.0}", on - off),
             format!("{:.2}", on / off),
+            noise(&cost.off.cpu).map_or_else(String::new, |part| format!("{:.1} %", part * 100.0)),
             format!("{:.0}", median(&cost.daemon)),
         ]);
     }
@@ -40,6 +42,7 @@ pub(crate) fn costs(costs: &Costs, as_json: bool) -> Result<()> {
         "off, on: CPU time of one operation, the least of {} batches each",
         costs.costs[0].off.cpu.len()
     );
+    println!("noise: how far the least of odd and of even rounds, both off, are apart");
     println!(
         "daemon: its own CPU time for one such operation, the median of {} rounds",
         costs.idle.len()
@@ -108,6 +111,7 @@ fn cost_json(cost: &Cost) -> Value {
         "off": series_json(off),
         "on": series_json(on),
         "ratio_of_least": least(&on.cpu) / least(&off.cpu),
+        "noise": noise(&off.cpu),
         "ratio_of_medians": median(&on.cpu) / median(&off.cpu),
         "daemon": { "median": median(daemon), "rounds": daemon },
     })

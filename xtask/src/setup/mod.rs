@@ -9,7 +9,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use xtask::toolchain::{self, BpfTarget, NotFound, Toolchain};
 
 pub(crate) use self::needs::Needs;
@@ -223,9 +223,10 @@ fn install_missing(workspace: &Path, needs: Needs, ask: bool) -> Result<Toolchai
     ui::heading("Something needed is missing");
     ui::table(&state.rows());
     let has_apt = apt::present();
-    if has_apt {
-        // Before it a new machine knows of no packages at all, and the plan would be wrong.
-        apt::run("Reading the lists of packages", apt::update())?;
+    // Before it a new machine knows of no packages at all, and the plan would be wrong. One source
+    // out of several that does not answer is common, and the lists of the others do.
+    if has_apt && let Err(error) = apt::run("Reading the lists of packages", apt::update()) {
+        eprintln!("  going on with the lists there are: {error:#}");
     }
     let mut plan = Plan::default();
     for (package, why) in &packages {
@@ -261,11 +262,9 @@ fn install_missing(workspace: &Path, needs: Needs, ask: bool) -> Result<Toolchai
     }
     carry_out(&plan)
         .and_then(|()| finish(workspace, needs, &mut plan))
-        .with_context(|| {
-            format!(
-                "setting up failed; to do it by hand, type\n  {}\nwhat happened",
-                plan.by_hand()
-            )
+        .map_err(|error| {
+            let by_hand = plan.by_hand();
+            anyhow!("{error:#}\nSetting up failed. To do it by hand, type\n  {by_hand}")
         })
 }
 

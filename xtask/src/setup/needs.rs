@@ -7,8 +7,9 @@ use crate::process;
 /// What the machine is to be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Needs {
-    pub(super) test: bool,
+    test: bool,
     pub(super) lint: bool,
+    bench: bool,
 }
 
 impl Needs {
@@ -16,16 +17,22 @@ impl Needs {
     pub(crate) const BUILD: Self = Self {
         test: false,
         lint: false,
+        bench: false,
     };
     /// Running the tests.
     pub(crate) const TEST: Self = Self {
         test: true,
-        lint: false,
+        ..Self::BUILD
     };
     /// Linting both halves.
     pub(crate) const LINT: Self = Self {
-        test: false,
         lint: true,
+        ..Self::BUILD
+    };
+    /// Measuring what the daemon costs.
+    pub(crate) const BENCH: Self = Self {
+        bench: true,
+        ..Self::BUILD
     };
 }
 
@@ -36,6 +43,7 @@ impl BitOr for Needs {
         Self {
             test: self.test || other.test,
             lint: self.lint || other.lint,
+            bench: self.bench || other.bench,
         }
     }
 }
@@ -54,17 +62,19 @@ const BUILD_PROGRAMS: [Program; 1] = [Program {
     why: "compiles the bundled SQLite",
 }];
 
+const KEYS: Program = Program {
+    name: "ssh-keygen",
+    package: "openssh-client",
+    why: "tests and benchmarks: makes real SSH keys",
+};
+
 const TEST_PROGRAMS: [Program; 3] = [
     Program {
         name: "rsyslogd",
         package: "rsyslog",
         why: "tests: a real syslog receiver",
     },
-    Program {
-        name: "ssh-keygen",
-        package: "openssh-client",
-        why: "tests: makes real SSH keys",
-    },
+    KEYS,
     Program {
         name: "python3",
         package: "python3",
@@ -75,10 +85,14 @@ const TEST_PROGRAMS: [Program; 3] = [
 impl Needs {
     /// The programs, each with whether it is there.
     pub(super) fn programs(self) -> Vec<(Program, Option<String>)> {
-        let tests: &[Program] = if self.test { &TEST_PROGRAMS } else { &[] };
+        let more: &[Program] = match self {
+            Self { test: true, .. } => &TEST_PROGRAMS,
+            Self { bench: true, .. } => &[KEYS],
+            _ => &[],
+        };
         BUILD_PROGRAMS
             .iter()
-            .chain(tests)
+            .chain(more)
             .map(|program| {
                 let found = process::which(program.name);
                 (*program, found.map(|file| file.display().to_string()))
@@ -102,7 +116,9 @@ mod tests {
         };
         assert_eq!(names(Needs::BUILD), ["cc"]);
         assert_eq!(names(Needs::LINT), ["cc"]);
+        assert_eq!(names(Needs::BENCH), ["cc", "ssh-keygen"]);
         assert!(names(Needs::TEST).contains(&"rsyslogd"));
+        assert_eq!(names(Needs::BENCH | Needs::TEST), names(Needs::TEST));
         assert_eq!(names(Needs::LINT | Needs::TEST), names(Needs::TEST));
     }
 }

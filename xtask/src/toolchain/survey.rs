@@ -83,7 +83,12 @@ impl Survey {
                 );
             }
         }
+        let by_rustup = |file: &Path| rustup_toolchains.is_some_and(|home| file.starts_with(home));
         for rustc in programs(folders, "rustc") {
+            // Under rustup the search path begins with the chosen toolchain.
+            if by_rustup(&rustc) {
+                continue;
+            }
             // In `~/.cargo/bin` it is rustup's proxy, whose toolchains are listed above.
             let root = rustc.parent().and_then(Path::parent).map(Path::to_path_buf);
             if let Some(root) = root.filter(|root| root.join("lib/rustlib").is_dir()) {

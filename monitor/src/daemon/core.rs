@@ -178,6 +178,29 @@ impl<O: Output> Core<O> {
         }
     }
 
+    /// A file that was known when the former daemon ended. It is watched again where it is still the
+    /// same; where it is not, it is looked at now: its inode may be another file's by now.
+    pub(super) async fn restored(&mut self, time: Timestamp, located: LocatedFile) {
+        if look::is_unchanged(&located) {
+            return self.located(time, located).await;
+        }
+        let (file, path) = (located.file, located.path.clone());
+        let same = |now: &LocatedFile| {
+            let mut held = now.credentials.iter();
+            held.any(|of| of.kind != CredentialKind::Opaque || located.credentials.contains(of))
+        };
+        let now = inspect_any(&path, &self.key).ok().filter(same);
+        // Known all the same: what was said about it holds wherever it turns up.
+        let fact = Fact::Located(located);
+        self.take(Record { time, fact }).await;
+        let time = self.sensor.now();
+        let fact = Fact::Unlocated { file, path };
+        self.take(Record { time, fact }).await;
+        if let Some(now) = now {
+            self.located(time, now).await;
+        }
+    }
+
     /// Watches the directory of a credential, so that its successor and copies are found.
     pub(super) fn watch_directory(&mut self, directory: &Path) {
         if !self.directories.insert(directory.to_owned()) {

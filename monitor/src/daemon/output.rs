@@ -18,6 +18,7 @@ pub(super) struct Stored {
     seen: BTreeMap<Selector, (Timestamp, Timestamp)>,
     /// What was loaded from the database need not be written back.
     pub(super) loading: bool,
+    since: Timestamp,
 }
 
 impl Stored {
@@ -27,6 +28,7 @@ impl Stored {
             sinks,
             seen: BTreeMap::new(),
             loading: true,
+            since: Timestamp::now(),
         }
     }
 
@@ -52,7 +54,8 @@ impl Stored {
 
 impl Output for Stored {
     fn fact(&mut self, record: &Record) {
-        if self.loading {
+        // What is found changed or gone meanwhile is news, and has the time of now.
+        if self.loading && record.time < self.since {
             return;
         }
         let write = match &record.fact {

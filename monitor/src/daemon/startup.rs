@@ -226,8 +226,7 @@ pub(super) async fn restore<O: Output>(
         .map_err(|error| CommandError::Configuration(error.into()))?;
     for record in restore::facts(snapshot) {
         match record.fact {
-            // Also watched again; discovery will say what has changed since.
-            Fact::Located(located) => core.located(record.time, located).await,
+            Fact::Located(located) => core.restored(record.time, located).await,
             _ => core.take(record).await,
         }
     }

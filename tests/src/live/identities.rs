@@ -146,7 +146,10 @@ fn a_retired_account_that_connects_is_active() {
     done.assert_time(&alert);
     assert_eq!(alert.identity.unwrap().as_str(), account.selector());
     let to = alert.destination.unwrap();
-    assert_eq!((to.address.to_string(), to.port), ("127.0.0.1".into(), port));
+    assert_eq!(
+        (to.address.to_string(), to.port),
+        ("127.0.0.1".into(), port)
+    );
     let process = alert.process.unwrap();
     assert_eq!(process.uid, account.uid);
     assert_eq!(process.exe, Some(exe("python3")));

@@ -5,6 +5,12 @@
 mod daemon;
 mod host;
 
+mod appearing;
+mod connecting;
 mod folding;
 mod identities;
+mod moving;
+mod quiet;
 mod reading;
+mod secrets;
+mod surviving;

@@ -107,7 +107,10 @@ fn a_retired_key_is_seen_by_every_path_to_it() {
     let below = root.join("below");
     fs::create_dir(&below).unwrap();
     let way = |name: &'static str, kind, at: &dyn Fn(&SshKey) -> (PathBuf, PathBuf)| {
-        let key = SshKey::new(root.join(format!("deploy_{}", name.replace(' ', "_"))), kind);
+        let key = SshKey::new(
+            root.join(format!("deploy_{}", name.replace([' ', '/'], "_"))),
+            kind,
+        );
         let (given, path) = at(&key);
         let mut command = command("cat", &[&given]);
         command.current_dir(&below);

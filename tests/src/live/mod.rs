@@ -7,10 +7,13 @@ mod host;
 
 mod appearing;
 mod connecting;
+mod control;
+mod declared;
 mod folding;
 mod identities;
 mod moving;
 mod quiet;
 mod reading;
+mod recording;
 mod secrets;
 mod surviving;

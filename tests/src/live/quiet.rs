@@ -173,7 +173,7 @@ fn ordinary_administration_is_quiet() {
     sh("grep -r ordinary \"$1\" | sort | head -5 | awk '{print $1}'");
     sh("cat \"$2\" >/dev/null; ssh-keygen -lf \"$2\"; ssh-keygen -yf \"$2\" >/dev/null");
     sh("ssh-keygen -q -t ed25519 -N '' -f new_key && cat new_key >/dev/null && rm new_key*");
-    sh("chmod 600 \"$1/../retired\"; touch \"$1/../retired\"; chown root \"$1/../retired\"");
+    sh("chmod 600 \"$1/../retired\"; chown root \"$1/../retired\"");
     sh("apt-get --version >/dev/null; dpkg -l >/dev/null; ps aux >/dev/null; mount >/dev/null");
     sh("id; getent passwd root; su -s /bin/sh -c 'id -u' nobody");
     sh("python3 -c 'import json, ssl, socket; print(json.dumps({}))'");

@@ -61,8 +61,8 @@ fn ten_thousand_reads_of_unwatched_files_send_nothing() {
     // The walk at start has looked at them; let it settle.
     std::thread::sleep(Duration::from_millis(500));
     let before = place.status();
-    let mut command = std::process::Command::new(&reader);
-    run(command.arg(&directory).arg("100").arg("10000"));
+    let mut ten_thousand = std::process::Command::new(&reader);
+    run(ten_thousand.arg(&directory).arg("100").arg("10000"));
     std::thread::sleep(Duration::from_millis(300));
     let after = place.status();
     for name in FILE_HOOKS {
@@ -79,7 +79,7 @@ fn ten_thousand_reads_of_unwatched_files_send_nothing() {
     assert_eq!(after.lost, before.lost);
     // And it does see what it watches.
     let fired = place.hook("file_read").fired;
-    run(&mut super::host::command("cat", &[&key.path]));
+    run(&mut command("cat", &[&key.path]));
     place.wait("the key", |alert| key.is_in(alert));
     assert!(place.hook("file_read").fired > fired);
 }
@@ -183,10 +183,7 @@ fn ordinary_administration_is_quiet() {
          threading.Thread(target=server.serve_forever, daemon=True).start()\n\
          urllib.request.urlopen(f'http://127.0.0.1:{server.server_port}/').read()",
         &[],
-    ))
-    .output
-    .status
-    .success();
+    ));
     if program("git").exists() {
         sh(
             "git init -q repo && cd repo && echo text >file && git add file && \

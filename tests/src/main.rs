@@ -6,4 +6,5 @@ mod cli;
 mod cli_clients;
 #[cfg(test)]
 mod live;
+#[cfg(test)]
 mod sinks;

@@ -109,6 +109,20 @@ shared! {
 }
 
 shared! {
+    /// A name at an inode, as it was compared with what is watched.
+    #[derive(PartialEq, Eq, Hash)]
+    pub struct SeenName = 32 {
+        /// The file.
+        pub file: FileKey,
+        /// `d_name.hash_len`: the kernel's hash of name and parent directory, and the length. A
+        /// rename changes it.
+        pub hash_len: u64,
+        /// How often something had been added to what is watched.
+        pub generation: u64,
+    }
+}
+
+shared! {
     /// The first bytes of every record.
     pub struct Header = 24 {
         /// One of [`kind`].

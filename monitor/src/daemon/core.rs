@@ -196,10 +196,6 @@ impl<O: Output> Core<O> {
     }
 
     async fn gone(&mut self, time: Timestamp, file: FileId, path: PathBuf) {
-        if let Some(moved) = self.opaque.moved(file, &path) {
-            // Its content has no shape to find it by again, but it is the same inode.
-            self.located(time, moved).await;
-        }
         let fact = Fact::Unlocated {
             file,
             path: path.clone(),
@@ -267,8 +263,16 @@ impl<O: Output> Core<O> {
         .then_some(located)
     }
 
-    /// Looks again at files that were being written, and lets time pass.
+    /// Follows secrets that no content leads to, looks again at files that were being written, and
+    /// lets time pass.
     pub(super) async fn tick(&mut self) {
+        for (from, to) in self.opaque.moves() {
+            let time = self.sensor.now();
+            if let Some(to) = to {
+                self.located(time, to).await;
+            }
+            self.gone(time, from.file, from.path).await;
+        }
         let now = Instant::now();
         let (due, later) = std::mem::take(&mut self.again)
             .into_iter()

@@ -73,7 +73,15 @@ fn watched(file: FileKey, hook: Hook, kind: u16) {
         fired(hook);
         return;
     }
-    info.read_at = ((unsafe { bpf_ktime_get_boot_ns() } / 1_000_000_000) as u32).max(1);
+    let now = ((unsafe { bpf_ktime_get_boot_ns() } / 1_000_000_000) as u32).max(1);
+    if info.read_at == now && info.read_ino == file.ino {
+        // The same use, which the daemon would count once: a process that reads one file in a loop
+        // must not be able to fill the ring.
+        fired(hook);
+        return;
+    }
+    info.read_at = now;
+    info.read_ino = file.ino;
     emit::<FileRecord>(hook, kind, Wake::Now, |record| {
         let record = unsafe { &mut *record };
         record.task = *info;

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 
 use super::core::Core;
 use super::output::{Recorded, say};
+use super::privileges;
 use super::startup::{self, Parts};
 use crate::cli::{CommandError, CommandResult, RecordArgs};
 use crate::config::Config;
@@ -22,6 +23,7 @@ use crate::storage::{Mode, Snapshot, Store};
 /// # Errors
 /// When nothing can be watched, or the file cannot be written.
 pub fn record(args: &RecordArgs) -> CommandResult {
+    privileges::drop_unneeded();
     startup::runtime()?.block_on(recording(args))
 }
 

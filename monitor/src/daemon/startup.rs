@@ -14,6 +14,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::control::{Asked, Context, answer, forward};
 use super::core::{Core, Output};
 use super::output::{Stored, say};
+use super::privileges;
 use super::restore::{self, DeclaredIn};
 use crate::cli::{CommandError, CommandResult, StreamFormat};
 use crate::config::{Colour, Config, SinkConfig, SinkKind};
@@ -49,6 +50,7 @@ pub struct RunOptions {
 /// # Errors
 /// When the configuration is wrong, another daemon runs, or nothing can be watched.
 pub fn run(options: &RunOptions) -> CommandResult {
+    privileges::drop_unneeded();
     let runtime = runtime()?;
     let result = runtime.block_on(daemon(options));
     // A reader that never reads would hold a thread of stdout for ever.
@@ -242,7 +244,6 @@ async fn daemon(options: &RunOptions) -> CommandResult {
     let state_dir = options.state_dir.clone();
     let state_dir = state_dir.unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR));
     raise_file_limit();
-    keep_memory_private();
     let mut store = Store::open(&state_dir, Mode::ReadWrite)?;
     let socket = socket_path(&state_dir);
     let server = Server::bind(&socket, group(&config)?)?;
@@ -484,13 +485,5 @@ fn raise_file_limit() {
     };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(%error, "the limit of open files stays as it is");
-    }
-}
-
-/// Files are fingerprinted in this process: no core dump, and no debugger of an ordinary user.
-fn keep_memory_private() {
-    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-        tracing::warn!(%error, "core dumps stay possible");
     }
 }

@@ -4,7 +4,7 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use monitor_common::{Hook, TaskRecord, kind};
 
-use crate::emit::{Wake, emit, failed};
+use crate::emit::{Wake, emit};
 use crate::kernel::{offset, read};
 use crate::maps::TASKS;
 use crate::task;
@@ -20,7 +20,7 @@ pub fn process_exit(_context: BtfTracePointContext) -> i32 {
     }
     let info = unsafe { TASKS.of_task(task, false) };
     if info.is_null() {
-        failed(Hook::ProcessExit);
+        // Older than the hooks and gone before the walk over running tasks: nobody knows of it.
         return 0;
     }
     emit::<TaskRecord>(Hook::ProcessExit, kind::EXIT, Wake::Later, |record| {

@@ -14,7 +14,8 @@ use crate::credential::{FingerprintKey, Found, WatchHandle, inspect, inspect_any
 use crate::decode::{Decoded, Look, LookReason};
 use crate::detection::{Detector, Outcome};
 use crate::model::{
-    Access, Alert, CredentialKind, Fact, FileId, LocatedFile, Record, Selector, Timestamp,
+    Access, Alert, Credential, CredentialKind, Fact, FileId, LocatedFile, Record, Selector,
+    Timestamp,
 };
 use crate::sensor::Sensor;
 
@@ -26,6 +27,8 @@ pub(super) trait Output: Send {
     fn alerts(&mut self, alerts: Vec<Alert>) -> impl Future<Output = ()> + Send;
     /// What may be stored later: alerts that counted a repeat, rows of usage.
     fn later(&mut self, outcome: &Outcome);
+    /// What was known before has been taken in; all that follows is new.
+    fn restored(&mut self);
     /// An identity acted.
     fn seen(&mut self, selector: &Selector, time: Timestamp);
 }
@@ -175,6 +178,21 @@ impl<O: Output> Core<O> {
         }
         if let Some(directory) = path.parent() {
             self.watch_directory(directory);
+        }
+    }
+
+    /// Looks at a file that held credentials when a former daemon looked.
+    pub(super) async fn look_again(&mut self, stored: &LocatedFile) {
+        let time = self.sensor.now();
+        let is_opaque = |held: &Credential| held.kind == CredentialKind::Opaque;
+        let found = if stored.credentials.iter().any(is_opaque) {
+            inspect_any(&stored.path, &self.key).ok()
+        } else {
+            inspect(&stored.path, &self.key).ok().flatten()
+        };
+        match found {
+            Some(located) => self.located(time, located).await,
+            None => self.gone(time, stored.file, stored.path.clone()).await,
         }
     }
 

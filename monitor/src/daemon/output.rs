@@ -17,7 +17,7 @@ pub(super) struct Stored {
     pub(super) sinks: Sinks,
     seen: BTreeMap<Selector, (Timestamp, Timestamp)>,
     /// What was loaded from the database need not be written back.
-    pub(super) loading: bool,
+    loading: bool,
 }
 
 impl Stored {
@@ -88,6 +88,10 @@ impl Output for Stored {
         self.enqueue(usage.chain(repeated).collect());
     }
 
+    fn restored(&mut self) {
+        self.loading = false;
+    }
+
     fn seen(&mut self, selector: &Selector, time: Timestamp) {
         if let Some((_, last)) = self.seen.get_mut(selector) {
             *last = time.max(*last);
@@ -114,6 +118,8 @@ impl<W: std::io::Write + Send> Output for Recorded<W> {
     async fn alerts(&mut self, _alerts: Vec<Alert>) {}
 
     fn later(&mut self, _outcome: &Outcome) {}
+
+    fn restored(&mut self) {}
 
     fn seen(&mut self, _selector: &Selector, _time: Timestamp) {}
 }

@@ -227,11 +227,12 @@ pub(super) async fn restore<O: Output>(
     let (changes, declared_in) = restore::declared(&config.registry.directory, &snapshot.changes)
         .map_err(|error| CommandError::Configuration(error.into()))?;
     for record in restore::facts(snapshot) {
-        match record.fact {
-            // Also watched again; discovery will say what has changed since.
-            Fact::Located(located) => core.located(record.time, located).await,
-            _ => core.take(record).await,
-        }
+        core.take(record).await;
+    }
+    core.output.restored();
+    // Nobody watched meanwhile: what is stored says where to look, and not what is there.
+    for (_, stored) in &snapshot.files {
+        core.look_again(stored).await;
     }
     for change in &changes {
         core.fact(Fact::Registry(change.clone())).await;
@@ -257,7 +258,6 @@ async fn daemon(options: &RunOptions) -> CommandResult {
     let now = Timestamp::now();
     let writes = changes.into_iter().map(|change| Write::Change(now, change));
     storage.commit(writes.collect()).await?;
-    core.output.loading = false;
 
     let (asks, asked) = mpsc::channel(32);
     let server =

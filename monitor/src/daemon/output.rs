@@ -101,9 +101,10 @@ impl Output for Stored {
     }
 }
 
-/// A recording's output: the facts, and nothing else.
+/// A recording's output: the facts to the file, and alerts shown as they come. Nothing is stored.
 pub(super) struct Recorded<W: std::io::Write> {
     pub(super) writer: Writer<W>,
+    pub(super) sinks: Sinks,
     /// The first error; nothing is written after it.
     pub(super) error: Option<std::io::Error>,
 }
@@ -115,7 +116,11 @@ impl<W: std::io::Write + Send> Output for Recorded<W> {
         }
     }
 
-    async fn alerts(&mut self, _alerts: Vec<Alert>) {}
+    async fn alerts(&mut self, alerts: Vec<Alert>) {
+        for alert in alerts {
+            self.sinks.send(&Arc::new(alert));
+        }
+    }
 
     fn later(&mut self, _outcome: &Outcome) {}
 

@@ -436,7 +436,7 @@ fn end_open_alerts(store: &mut Store, snapshot: &Snapshot) -> Result<(), Command
 }
 
 /// The sinks of the configuration, with stdout in the form that was asked for.
-fn sinks(config: &Config, output: StreamFormat) -> Vec<SinkConfig> {
+pub(super) fn sinks(config: &Config, output: StreamFormat) -> Vec<SinkConfig> {
     let is_stdout = |kind: &SinkKind| {
         matches!(
             kind,

@@ -4,4 +4,6 @@
 mod cli;
 #[cfg(test)]
 mod cli_clients;
+#[cfg(test)]
+mod live;
 mod sinks;

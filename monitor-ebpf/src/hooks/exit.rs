@@ -20,7 +20,8 @@ pub fn process_exit(_context: BtfTracePointContext) -> i32 {
     }
     let info = unsafe { TASKS.of_task(task, false) };
     if info.is_null() {
-        // Older than the hooks and gone before the walk over running tasks: nobody knows of it.
+        // It ran before the hooks were there and was not walked yet: nobody knows it, so its end
+        // is no news and no loss. Storage that could not be had was counted at its fork.
         return 0;
     }
     emit::<TaskRecord>(Hook::ProcessExit, kind::EXIT, Wake::Later, |record| {

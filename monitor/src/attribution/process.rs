@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::is_forgotten;
-use crate::model::{AlertAncestor, Fingerprint, ProcessKey, Task, Timestamp};
+use crate::model::{AlertAncestor, CredentialState, Fingerprint, ProcessKey, Task, Timestamp};
 
 /// Most processes that are kept. Beyond it those that have ended go first.
 const CAPACITY: usize = 65_536;
@@ -22,7 +22,16 @@ pub struct Process {
     exe: Option<Arc<str>>,
     parent: ProcessKey,
     ended: Option<Timestamp>,
-    reads: Vec<(Fingerprint, Timestamp)>,
+    reads: Vec<Read>,
+}
+
+/// A credential that a process has read.
+#[derive(Debug, Clone)]
+struct Read {
+    fingerprint: Fingerprint,
+    last: Timestamp,
+    /// Its state at the latest read: a use of an active credential is none of a retired one.
+    state: CredentialState,
 }
 
 /// All processes that matter: those that run, and for a minute those that have ended.
@@ -99,26 +108,38 @@ impl Processes {
         })
     }
 
-    /// Notes that a task read a credential. `false` when this belongs to a use that is known.
-    pub fn read(&mut self, task: &Task, credential: &Fingerprint, now: Timestamp) -> bool {
+    /// Notes that a task read a credential, in the state that it has. `false` when this belongs to
+    /// a use that is known. What was begun before the credential was retired is no such use: who
+    /// reads it all the time must be seen as well.
+    pub fn read(
+        &mut self,
+        task: &Task,
+        credential: &Fingerprint,
+        state: CredentialState,
+        now: Timestamp,
+    ) -> bool {
         let Some(process) = self.table.get_mut(&task.key()) else {
             return true;
         };
         match process
             .reads
             .iter_mut()
-            .find(|(known, _)| known == credential)
+            .find(|read| read.fingerprint == *credential)
         {
-            Some((_, last)) => {
-                let new = now.since(*last) > SAME_USE;
-                *last = now;
+            Some(read) => {
+                let new = now.since(read.last) > SAME_USE || read.state != state;
+                (read.last, read.state) = (now, state);
                 new
             }
             None => {
                 if process.reads.len() >= READS {
                     process.reads.remove(0);
                 }
-                process.reads.push((credential.clone(), now));
+                process.reads.push(Read {
+                    fingerprint: credential.clone(),
+                    last: now,
+                    state,
+                });
                 true
             }
         }
@@ -132,8 +153,8 @@ impl Processes {
                 let recent = process
                     .reads
                     .iter()
-                    .filter(|(_, at)| now.since(*at) <= window);
-                recent.map(|(credential, _)| credential.clone()).collect()
+                    .filter(|read| now.since(read.last) <= window);
+                recent.map(|read| read.fingerprint.clone()).collect()
             })
     }
 
@@ -201,10 +222,15 @@ mod tests {
         table.started(&task(1, 0), Some("/sbin/init"), now);
         table.forked(&task(2, 1), now);
         table.started(&task(2, 1), Some("/bin/sh"), now);
-        assert!(table.read(&task(2, 1), &key, now));
+        let (active, retired) = (CredentialState::Active, CredentialState::Retired);
+        assert!(table.read(&task(2, 1), &key, active, now));
         assert!(
-            !table.read(&task(2, 1), &key, now),
+            !table.read(&task(2, 1), &key, active, now),
             "an open and its read are one use"
+        );
+        assert!(
+            table.read(&task(2, 1), &key, retired, now),
+            "the first read after it was retired is another"
         );
         table.forked(&task(3, 2), now);
         assert_eq!(table.exe(&task(3, 2)), Some("/bin/sh"));

@@ -186,7 +186,9 @@ impl<O: Output> Core<O> {
         let time = self.sensor.now();
         let is_opaque = |held: &Credential| held.kind == CredentialKind::Opaque;
         let found = if stored.credentials.iter().any(is_opaque) {
-            inspect_any(&stored.path, &self.key).ok()
+            // Other bytes without a shape are no successor, but just another file.
+            let same = |now: &LocatedFile| now.credentials == stored.credentials;
+            inspect_any(&stored.path, &self.key).ok().filter(same)
         } else {
             inspect(&stored.path, &self.key).ok().flatten()
         };

@@ -23,11 +23,18 @@ impl Detector {
         outcome: &mut Outcome,
     ) {
         for fingerprint in self.state.registry.credentials_at(file).to_vec() {
-            if !self.state.processes.read(&actor.task, &fingerprint, now) {
-                continue;
-            }
             // Before this use is noted: the alert tells of the one before.
             let credential = self.credential(&fingerprint, Some((file, path)), now);
+            let state = credential
+                .as_ref()
+                .map_or_else(Default::default, |of| of.state);
+            if !self
+                .state
+                .processes
+                .read(&actor.task, &fingerprint, state, now)
+            {
+                continue;
+            }
             let row = self
                 .state
                 .registry

@@ -55,19 +55,19 @@ impl Detector {
     ) {
         self.pending.remove(&actor.task.key());
         for selector in &actor.selectors {
-            if let Some(said) = self.retired(selector) {
+            if let Some(said) = self.retired(selector, now) {
                 findings.push(active(actor, selector, said, act, destination, now));
             }
         }
     }
 
-    fn retired(&self, selector: &Selector) -> Option<&Declared> {
+    fn retired(&self, selector: &Selector, now: Timestamp) -> Option<&Declared> {
         let said = self.state.registry.identity(selector)?.declared.as_ref()?;
-        matches!(
+        let retired = matches!(
             said.state,
             CredentialState::Retired | CredentialState::Revoked | CredentialState::Decoy
-        )
-        .then_some(said)
+        );
+        (retired && !said.came_after(now)).then_some(said)
     }
 
     /// A process takes another uid: as that uid from now on.
@@ -77,7 +77,7 @@ impl Detector {
             ..task.clone()
         };
         if let Some(name) = self.state.host.user(uid)
-            && self.retired(&Selector::unix_user(name)).is_some()
+            && self.retired(&Selector::unix_user(name), now).is_some()
         {
             self.pending
                 .entry(task.key())

@@ -1,0 +1,16 @@
+//! The real daemon on the real kernel: every act is really done, every alert comes out of a sink.
+//!
+//! These tests need root. They never skip: a machine on which one cannot run is a finding.
+
+mod daemon;
+mod host;
+
+mod appearing;
+mod connecting;
+mod folding;
+mod identities;
+mod moving;
+mod quiet;
+mod reading;
+mod secrets;
+mod surviving;

@@ -4,7 +4,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::model::{FileId, LocatedFile};
+use crate::model::FileId;
 
 /// Every path of the daemon's mount namespace at which this inode lies, the likeliest first.
 pub(super) fn paths(file: FileId, below_root: &str) -> Vec<PathBuf> {

@@ -1,6 +1,7 @@
 //! The one place through which every fact goes: enrich, record, detect, store, show.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,8 +15,8 @@ use crate::credential::{FingerprintKey, Found, WatchHandle, inspect, inspect_any
 use crate::decode::{Decoded, Look, LookReason};
 use crate::detection::{Detector, Outcome};
 use crate::model::{
-    Access, Alert, Credential, CredentialKind, Fact, FileId, LocatedFile, Record, Selector,
-    Timestamp,
+    Access, Alert, Credential, CredentialKind, CredentialState, Fact, FileId, LocatedFile, Record,
+    Selector, Target, Timestamp,
 };
 use crate::sensor::Sensor;
 
@@ -48,6 +49,8 @@ pub(super) struct Core<O> {
     /// Files to look at again: whoever wrote them may not have been done.
     again: Vec<(Instant, PathBuf)>,
     directories: BTreeSet<PathBuf>,
+    /// Paths that somebody has spoken about: what lies there is a credential whatever its shape.
+    declared: BTreeSet<PathBuf>,
     /// Own places: what lies there is no credential of anybody.
     own: PathBuf,
 }
@@ -76,6 +79,7 @@ impl<O: Output> Core<O> {
             opaque: OpaqueFiles::default(),
             again: Vec::new(),
             directories: BTreeSet::new(),
+            declared: BTreeSet::new(),
             own: state_dir.to_owned(),
         }
     }
@@ -96,6 +100,15 @@ impl<O: Output> Core<O> {
 
     async fn step(&mut self, record: &Record) {
         self.output.fact(record);
+        if let Fact::Registry(change) = &record.fact
+            && let Target::Path(path) = &change.target
+        {
+            if change.state == CredentialState::Active {
+                self.declared.remove(path);
+            } else {
+                self.declared.insert(path.clone());
+            }
+        }
         let outcome = self.detector.step(record);
         self.output.later(&outcome);
         if let Some(selector) = &outcome.seen {
@@ -168,6 +181,7 @@ impl<O: Output> Core<O> {
             return;
         }
         self.opaque.hold(&located);
+        self.want(&located);
         self.take(Record {
             time,
             fact: Fact::Located(located),
@@ -195,6 +209,37 @@ impl<O: Output> Core<O> {
         match found {
             Some(located) => self.located(time, located).await,
             None => self.gone(time, stored.file, stored.path.clone()).await,
+        }
+    }
+
+    /// Finds what lies at the declared paths: discovery knows only what has a shape. A stat for each,
+    /// and a look where another file lies there than before.
+    pub(super) async fn look_at_declared(&mut self) {
+        for path in self.declared.clone() {
+            let Ok(metadata) = std::fs::metadata(&path) else {
+                continue;
+            };
+            let file = FileId {
+                dev: metadata.dev(),
+                ino: metadata.ino(),
+            };
+            if self.detector.state.registry.file_at(&path) == Some(file) {
+                continue;
+            }
+            if let Ok(located) = inspect_any(&path, &self.key) {
+                let time = self.sensor.now();
+                self.located(time, located).await;
+            }
+        }
+    }
+
+    /// Lets discovery know the content again that has no shape.
+    fn want(&self, located: &LocatedFile) {
+        if let Some(watch) = &self.watch {
+            let held = located.credentials.iter();
+            for of in held.filter(|of| of.kind == CredentialKind::Opaque) {
+                watch.want(of.fingerprint.clone());
+            }
         }
     }
 
@@ -304,6 +349,7 @@ impl<O: Output> Core<O> {
                 self.located(time, located).await;
             }
         }
+        self.look_at_declared().await;
         self.fact(Fact::Tick).await;
     }
 

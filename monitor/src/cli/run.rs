@@ -8,7 +8,8 @@ use super::StreamFormat;
 
 /// Watches this host and prints alerts; the daemon itself.
 ///
-/// Needs root, or the capabilities CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN and CAP_DAC_READ_SEARCH.
+/// Needs root, or the capabilities CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH and CAP_SETUID; drops all
+/// others when it starts.
 /// Alerts go to stdout and to the sinks of the configuration, logs to stderr. Ends on SIGTERM and
 /// SIGINT after it has stored what it knows.
 #[derive(Debug, Clone, Args)]

@@ -15,8 +15,8 @@ use crate::credential::{FingerprintKey, Found, WatchHandle, inspect, inspect_any
 use crate::decode::{Decoded, Look, LookReason};
 use crate::detection::{Detector, Outcome};
 use crate::model::{
-    Access, Alert, CredentialKind, CredentialState, Fact, FileId, LocatedFile, Record, Selector,
-    Target, Timestamp,
+    Access, Alert, Credential, CredentialKind, CredentialState, Fact, FileId, LocatedFile, Record,
+    Selector, Target, Timestamp,
 };
 use crate::sensor::Sensor;
 
@@ -28,6 +28,8 @@ pub(super) trait Output: Send {
     fn alerts(&mut self, alerts: Vec<Alert>) -> impl Future<Output = ()> + Send;
     /// What may be stored later: alerts that counted a repeat, rows of usage.
     fn later(&mut self, outcome: &Outcome);
+    /// What was known before has been taken in; all that follows is new.
+    fn restored(&mut self);
     /// An identity acted.
     fn seen(&mut self, selector: &Selector, time: Timestamp);
 }
@@ -193,26 +195,20 @@ impl<O: Output> Core<O> {
         }
     }
 
-    /// A file that was known when the former daemon ended. It is watched again where it is still the
-    /// same; where it is not, it is looked at now: its inode may be another file's by now.
-    pub(super) async fn restored(&mut self, time: Timestamp, located: LocatedFile) {
-        if look::is_unchanged(&located) {
-            return self.located(time, located).await;
-        }
-        let (file, path) = (located.file, located.path.clone());
-        let same = |now: &LocatedFile| {
-            let mut held = now.credentials.iter();
-            held.any(|of| of.kind != CredentialKind::Opaque || located.credentials.contains(of))
-        };
-        let now = inspect_any(&path, &self.key).ok().filter(same);
-        // Known all the same: what was said about it holds wherever it turns up.
-        let fact = Fact::Located(located);
-        self.take(Record { time, fact }).await;
+    /// Looks at a file that held credentials when a former daemon looked.
+    pub(super) async fn look_again(&mut self, stored: &LocatedFile) {
         let time = self.sensor.now();
-        let fact = Fact::Unlocated { file, path };
-        self.take(Record { time, fact }).await;
-        if let Some(now) = now {
-            self.located(time, now).await;
+        let is_opaque = |held: &Credential| held.kind == CredentialKind::Opaque;
+        let found = if stored.credentials.iter().any(is_opaque) {
+            // Other bytes without a shape are no successor, but just another file.
+            let same = |now: &LocatedFile| now.credentials == stored.credentials;
+            inspect_any(&stored.path, &self.key).ok().filter(same)
+        } else {
+            inspect(&stored.path, &self.key).ok().flatten()
+        };
+        match found {
+            Some(located) => self.located(time, located).await,
+            None => self.gone(time, stored.file, stored.path.clone()).await,
         }
     }
 
@@ -265,10 +261,6 @@ impl<O: Output> Core<O> {
     }
 
     async fn gone(&mut self, time: Timestamp, file: FileId, path: PathBuf) {
-        if let Some(moved) = self.opaque.moved(file, &path) {
-            // Its content has no shape to find it by again, but it is the same inode.
-            self.located(time, moved).await;
-        }
         let fact = Fact::Unlocated {
             file,
             path: path.clone(),
@@ -336,8 +328,16 @@ impl<O: Output> Core<O> {
         .then_some(located)
     }
 
-    /// Looks again at files that were being written, and lets time pass.
+    /// Follows secrets that no content leads to, looks again at files that were being written, and
+    /// lets time pass.
     pub(super) async fn tick(&mut self) {
+        for (from, to) in self.opaque.moves() {
+            let time = self.sensor.now();
+            if let Some(to) = to {
+                self.located(time, to).await;
+            }
+            self.gone(time, from.file, from.path).await;
+        }
         let now = Instant::now();
         let (due, later) = std::mem::take(&mut self.again)
             .into_iter()

@@ -4,7 +4,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::model::{FileId, LocatedFile};
+use crate::model::FileId;
 
 /// Every path of the daemon's mount namespace at which this inode lies, the likeliest first.
 pub(super) fn paths(file: FileId, below_root: &str) -> Vec<PathBuf> {
@@ -38,20 +38,6 @@ pub(super) fn paths(file: FileId, below_root: &str) -> Vec<PathBuf> {
 pub(super) fn is(path: &Path, file: FileId) -> bool {
     std::fs::symlink_metadata(path)
         .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == (file.dev, file.ino))
-}
-
-/// Whether a file lies where it was found, with the content that it had then as far as its times
-/// tell.
-pub(super) fn is_unchanged(located: &LocatedFile) -> bool {
-    std::fs::metadata(&located.path).is_ok_and(|metadata| {
-        let seconds = i128::from(located.modified.0).div_euclid(1_000_000_000);
-        let nanoseconds = i128::from(located.modified.0).rem_euclid(1_000_000_000);
-        (metadata.dev(), metadata.ino()) == (located.file.dev, located.file.ino)
-            && (
-                i128::from(metadata.mtime()),
-                i128::from(metadata.mtime_nsec()),
-            ) == (seconds, nanoseconds)
-    })
 }
 
 /// A directory's inode.

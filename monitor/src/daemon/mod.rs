@@ -7,6 +7,7 @@ mod look;
 mod offline;
 mod opaque;
 mod output;
+mod privileges;
 mod record;
 mod restore;
 mod startup;

@@ -2,9 +2,7 @@
 //! leads to it, so its inode is held open (without the right to read) and asked where it is now.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, open};
 
@@ -36,20 +34,25 @@ impl OpaqueFiles {
         }
     }
 
-    /// Where a file is now that left `from`; `None` when it is deleted, or none of these.
-    pub(super) fn moved(&mut self, file: FileId, from: &Path) -> Option<LocatedFile> {
-        let (fd, located) = self.0.get(&file)?;
-        let now = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?;
-        if now != from && look::is(&now, file) {
-            return Some(LocatedFile {
-                path: now,
-                ..located.clone()
-            });
-        }
-        if File::open(&now).is_err() {
-            self.0.remove(&file);
-        }
-        None
+    /// Every file that is no longer where it was last known, with where it is now; `None` when it
+    /// is deleted. A deleted one is let go.
+    pub(super) fn moves(&mut self) -> Vec<(LocatedFile, Option<LocatedFile>)> {
+        let mut moves = Vec::new();
+        self.0.retain(|file, (fd, located)| {
+            if look::is(&located.path, *file) {
+                return true;
+            }
+            let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+            let now = std::fs::read_link(link).ok();
+            let now = now.filter(|path| look::is(path, *file));
+            let from = located.clone();
+            if let Some(path) = &now {
+                located.path.clone_from(path);
+            }
+            moves.push((from, now.is_some().then(|| located.clone())));
+            now.is_some()
+        });
+        moves
     }
 }
 
@@ -88,9 +91,14 @@ mod tests {
             }],
         });
         std::fs::rename(&old, &new).unwrap();
-        assert_eq!(files.moved(file, &old).map(|at| at.path), Some(new.clone()));
+        let moves = files.moves();
+        let [(from, Some(to))] = moves.as_slice() else {
+            panic!("it was moved: {moves:?}");
+        };
+        assert_eq!((&from.path, &to.path), (&old, &new));
+        assert!(files.moves().is_empty());
         std::fs::remove_file(&new).unwrap();
-        assert_eq!(files.moved(file, &new), None);
+        assert!(matches!(&files.moves()[..], [(from, None)] if from.path == new));
         assert!(files.is_empty());
     }
 }

@@ -26,7 +26,8 @@ pub(super) fn lost(hook: &str, cpu: Option<u32>, count: u64, now: Timestamp) -> 
     let mut alert = describe::alert(id, now);
     let cpu = cpu.map(|cpu| format!(" on CPU {cpu}")).unwrap_or_default();
     let events = if count == 1 { "event" } else { "events" };
-    alert.summary = format!("{count} {events} of {hook} were lost{cpu}");
+    let were = if count == 1 { "was" } else { "were" };
+    alert.summary = format!("{count} {events} of {hook} {were} lost{cpu}");
     let cause = Cause {
         id,
         parts: vec![hook.to_owned(), cpu],

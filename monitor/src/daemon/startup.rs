@@ -237,6 +237,7 @@ pub(super) async fn restore<O: Output>(
     for change in &changes {
         core.fact(Fact::Registry(change.clone())).await;
     }
+    core.look_at_declared().await;
     Ok((changes, declared_in))
 }
 
@@ -417,6 +418,7 @@ async fn reread(core: &mut Core<Stored>, context: &Context, config: &Config) -> 
             for change in changes {
                 core.fact(Fact::Registry(change)).await;
             }
+            core.look_at_declared().await;
             declared_in
         }
         Err(error) => {

@@ -247,6 +247,11 @@ impl Registry {
             .map(|(path, file)| (path.as_path(), *file))
     }
 
+    /// The inode that is known to lie at a path.
+    pub fn file_at(&self, path: &Path) -> Option<FileId> {
+        self.places.get(path).copied()
+    }
+
     /// A credential's state at `now`, when it is touched at `file`: what was said about it, else
     /// about one of its paths, else its own end date.
     pub fn standing(

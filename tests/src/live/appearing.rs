@@ -7,7 +7,7 @@ use std::path::Path;
 use monitor::model::{CredentialKind, CredentialState, DetectionId, Timestamp};
 
 use super::daemon::{Daemon, Place, shared};
-use super::host::{SshKey, command, run};
+use super::host::{SshKey, command, exe, run};
 
 const READ: DetectionId = DetectionId::RetiredCredentialRead;
 
@@ -18,8 +18,8 @@ fn a_new_key_is_known_wherever_it_appears() {
     let root = place.root();
     let _daemon = Daemon::start(&place);
     let at_root = SshKey::ed25519(root.join("id_new"));
-    fs::create_dir_all(root.join("a/new/directory")).unwrap();
-    let below = SshKey::new(root.join("a/new/directory/id_deep"), "ecdsa");
+    fs::create_dir_all(root.join("a/new")).unwrap();
+    let below = SshKey::new(root.join("a/new/id_below"), "ecdsa");
     fs::create_dir(root.join(".ssh")).unwrap();
     let home = SshKey::ed25519(root.join(".ssh/any name"));
     // A whole tree that is moved in.
@@ -54,7 +54,13 @@ fn a_credential_that_nobody_has_seen_yet_is_known_by_its_first_read() {
     run(&mut command("cat", &[&key.path]));
     let known = place.known(&key.path);
     assert_eq!(known.fingerprint.as_str(), key.fingerprint);
-    assert_eq!(known.uses, 1, "that read is a use");
+    let used = place.usage();
+    let by_cat: Vec<_> = used
+        .iter()
+        .filter(|row| row.key.exe == exe("cat"))
+        .collect();
+    assert_eq!(by_cat.len(), 1, "{used:#?}");
+    assert_eq!(by_cat[0].count, 1, "that read is a use");
 }
 
 #[test]

@@ -7,10 +7,15 @@ mod host;
 
 mod appearing;
 mod connecting;
+mod control;
+mod declared;
 mod folding;
+mod holding;
 mod identities;
 mod moving;
+mod namespaces;
 mod quiet;
 mod reading;
+mod recording;
 mod secrets;
 mod surviving;

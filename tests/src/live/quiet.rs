@@ -61,8 +61,8 @@ fn ten_thousand_reads_of_unwatched_files_send_nothing() {
     // The walk at start has looked at them; let it settle.
     std::thread::sleep(Duration::from_millis(500));
     let before = place.status();
-    let mut command = std::process::Command::new(&reader);
-    run(command.arg(&directory).arg("100").arg("10000"));
+    let mut ten_thousand = std::process::Command::new(&reader);
+    run(ten_thousand.arg(&directory).arg("100").arg("10000"));
     std::thread::sleep(Duration::from_millis(300));
     let after = place.status();
     for name in FILE_HOOKS {
@@ -79,7 +79,7 @@ fn ten_thousand_reads_of_unwatched_files_send_nothing() {
     assert_eq!(after.lost, before.lost);
     // And it does see what it watches.
     let fired = place.hook("file_read").fired;
-    run(&mut super::host::command("cat", &[&key.path]));
+    run(&mut command("cat", &[&key.path]));
     place.wait("the key", |alert| key.is_in(alert));
     assert!(place.hook("file_read").fired > fired);
 }
@@ -173,7 +173,7 @@ fn ordinary_administration_is_quiet() {
     sh("grep -r ordinary \"$1\" | sort | head -5 | awk '{print $1}'");
     sh("cat \"$2\" >/dev/null; ssh-keygen -lf \"$2\"; ssh-keygen -yf \"$2\" >/dev/null");
     sh("ssh-keygen -q -t ed25519 -N '' -f new_key && cat new_key >/dev/null && rm new_key*");
-    sh("chmod 600 \"$1/../retired\"; touch \"$1/../retired\"; chown root \"$1/../retired\"");
+    sh("chmod 600 \"$1/../retired\"; chown root \"$1/../retired\"");
     sh("apt-get --version >/dev/null; dpkg -l >/dev/null; ps aux >/dev/null; mount >/dev/null");
     sh("id; getent passwd root; su -s /bin/sh -c 'id -u' nobody");
     sh("python3 -c 'import json, ssl, socket; print(json.dumps({}))'");
@@ -183,10 +183,7 @@ fn ordinary_administration_is_quiet() {
          threading.Thread(target=server.serve_forever, daemon=True).start()\n\
          urllib.request.urlopen(f'http://127.0.0.1:{server.server_port}/').read()",
         &[],
-    ))
-    .output
-    .status
-    .success();
+    ));
     if program("git").exists() {
         sh(
             "git init -q repo && cd repo && echo text >file && git add file && \

@@ -136,7 +136,7 @@ fn without_privileges_it_says_what_it_needs() {
     std::fs::write(&config, "[discovery]\nroots = [\"/etc\"]\n").unwrap();
     let copy = place.at("credwatch");
     std::fs::copy(super::daemon::program(), &copy).unwrap();
-    let mut run = super::host::command(
+    let mut run = command(
         "setpriv",
         &[
             &format!("--reuid={}", account.uid),

@@ -27,7 +27,8 @@ pub struct RecordArgs {
     /// The configuration; /etc/credwatch/credwatch.toml where that exists.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
-    /// Where a daemon keeps what it knows, to begin with; nothing is changed there.
+    /// Where a daemon keeps what it knows, to begin with. Nothing is changed there; where there is no
+    /// fingerprint key, one is made.
     #[arg(
         long,
         value_name = "DIR",

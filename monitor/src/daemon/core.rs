@@ -8,17 +8,18 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::enrich::Enricher;
+use super::followed::{Followed, is_opaque};
 use super::look;
-use super::opaque::OpaqueFiles;
 use crate::config::Config;
 use crate::credential::{FingerprintKey, Found, WatchHandle, inspect, inspect_any, places};
 use crate::decode::{Decoded, Look, LookReason};
 use crate::detection::{Detector, Outcome};
 use crate::model::{
-    Access, Alert, Credential, CredentialKind, CredentialState, Fact, FileId, LocatedFile, Record,
-    Selector, Target, Timestamp,
+    Access, Alert, CredentialKind, CredentialState, Fact, FileId, LocatedFile, Record, Selector,
+    Target, Timestamp,
 };
 use crate::sensor::Sensor;
+use crate::sensor::handle::Whereabouts;
 
 /// Where outcomes go. The daemon stores and shows them; a recording only keeps the facts.
 pub(super) trait Output: Send {
@@ -45,7 +46,7 @@ pub(super) struct Core<O> {
     pub(super) events: u64,
     pub(super) raised: u64,
     enricher: Enricher,
-    opaque: OpaqueFiles,
+    followed: Followed,
     /// Files to look at again: whoever wrote them may not have been done.
     again: Vec<(Instant, PathBuf)>,
     directories: BTreeSet<PathBuf>,
@@ -76,7 +77,7 @@ impl<O: Output> Core<O> {
             events: 0,
             raised: 0,
             enricher: Enricher::new(),
-            opaque: OpaqueFiles::default(),
+            followed: Followed::default(),
             again: Vec::new(),
             directories: BTreeSet::new(),
             declared: BTreeSet::new(),
@@ -180,7 +181,7 @@ impl<O: Output> Core<O> {
             self.unwatch_unless_known(file, &path);
             return;
         }
-        self.opaque.hold(&located);
+        self.followed.follow(&located);
         self.want(&located);
         self.take(Record {
             time,
@@ -198,8 +199,7 @@ impl<O: Output> Core<O> {
     /// Looks at a file that held credentials when a former daemon looked.
     pub(super) async fn look_again(&mut self, stored: &LocatedFile) {
         let time = self.sensor.now();
-        let is_opaque = |held: &Credential| held.kind == CredentialKind::Opaque;
-        let found = if stored.credentials.iter().any(is_opaque) {
+        let found = if is_opaque(stored) {
             // Other bytes without a shape are no successor, but just another file.
             let same = |now: &LocatedFile| now.credentials == stored.credentials;
             inspect_any(&stored.path, &self.key).ok().filter(same)
@@ -260,7 +260,30 @@ impl<O: Output> Core<O> {
         }
     }
 
+    /// A file left a path: for another path, for a place that nobody can name, or for good.
     async fn gone(&mut self, time: Timestamp, file: FileId, path: PathBuf) {
+        match self.followed.find(file) {
+            // It has come back meanwhile.
+            Some((Whereabouts::At(now), _)) if now == path => return,
+            Some((Whereabouts::At(now), before)) => {
+                // What it holds may have changed on the way, but a secret without a shape is known
+                // by its inode only.
+                let found = if is_opaque(&before) {
+                    Some(LocatedFile {
+                        path: now,
+                        ..before
+                    })
+                } else {
+                    inspect(&now, &self.key).ok().flatten()
+                };
+                if let Some(found) = found {
+                    self.located(time, found).await;
+                }
+            }
+            // Its reads still tell of it, under its last path.
+            Some(_) => return,
+            None => self.followed.forget(file),
+        }
         let fact = Fact::Unlocated {
             file,
             path: path.clone(),
@@ -316,7 +339,7 @@ impl<O: Output> Core<O> {
         if let Ok(Some(located)) = inspect(path, &self.key) {
             return Some(located);
         }
-        if self.opaque.is_empty() {
+        if !self.followed.has_opaque() {
             return None;
         }
         let located = inspect_any(path, &self.key).ok()?;
@@ -331,12 +354,9 @@ impl<O: Output> Core<O> {
     /// Follows secrets that no content leads to, looks again at files that were being written, and
     /// lets time pass.
     pub(super) async fn tick(&mut self) {
-        for (from, to) in self.opaque.moves() {
+        for left in self.followed.moved_opaque() {
             let time = self.sensor.now();
-            if let Some(to) = to {
-                self.located(time, to).await;
-            }
-            self.gone(time, from.file, from.path).await;
+            self.gone(time, left.file, left.path).await;
         }
         let now = Instant::now();
         let (due, later) = std::mem::take(&mut self.again)

@@ -3,9 +3,9 @@
 mod control;
 mod core;
 mod enrich;
+mod followed;
 mod look;
 mod offline;
-mod opaque;
 mod output;
 mod privileges;
 mod record;

@@ -134,7 +134,13 @@ impl Detector {
                 findings.push(health::hook_failed(hook, backend, reason, now));
             }
             Fact::Known(credential) => self.state.registry.know(credential, now),
-            Fact::Usage(row) => self.state.registry.usage.restore(row.clone()),
+            Fact::Usage(row) => {
+                let registry = &mut self.state.registry;
+                registry.usage.restore(row.clone());
+                // Whoever used something acted, also where that was not stored any more.
+                registry.identity_seen(&row.key.identity, row.first);
+                registry.identity_seen(&row.key.identity, row.last);
+            }
             Fact::Identity {
                 selector,
                 first,

@@ -4,4 +4,7 @@
 mod cli;
 #[cfg(test)]
 mod cli_clients;
+#[cfg(test)]
+mod layers;
+mod replay;
 mod sinks;

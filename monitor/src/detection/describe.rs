@@ -1,6 +1,7 @@
 //! The sentences of alerts. Each stands alone in a SIEM.
 
 use super::catalog;
+use super::identity::Act;
 use crate::attribution::Actor;
 use crate::model::{
     Alert, AlertCredential, AlertDestination, AlertStatus, CredentialState, DetectionId, Selector,
@@ -86,27 +87,32 @@ pub(super) fn active(
     actor: &Actor,
     selector: &Selector,
     said: &Declared,
-    verb: &str,
+    act: Act,
     destination: Option<AlertDestination>,
     now: Timestamp,
 ) -> String {
-    let object = match destination {
-        Some(to) => match &actor.exe {
-            Some(exe) => format!("{verb} {} with {exe}", endpoint(to)),
-            None => format!("{verb} {}", endpoint(to)),
-        },
-        None => match &actor.exe {
-            Some(exe) => format!("{verb} {exe}"),
-            None => format!("{verb} a program"),
-        },
-    };
-    format!(
-        "{selector}, {} {}, {object} (pid {}{})",
+    let exe = actor.exe.as_deref();
+    let pid = format!("(pid {}{})", actor.task.pid, session(actor));
+    let state = format!(
+        "{} {}",
         word(said.state),
-        ago(said.since, now, &said.by, said.reason.as_deref()),
-        actor.task.pid,
-        session(actor),
-    )
+        ago(said.since, now, &said.by, said.reason.as_deref())
+    );
+    match (act, destination) {
+        (Act::SetUid, _) => {
+            let exe = exe.unwrap_or("a process");
+            format!("{exe} {pid} took the uid of {selector}, {state}")
+        }
+        (Act::Connect, Some(to)) => {
+            let with = exe.map(|exe| format!(" with {exe}")).unwrap_or_default();
+            let to = endpoint(to);
+            format!("{selector}, {state}, connected to {to}{with} {pid}")
+        }
+        _ => {
+            let exe = exe.unwrap_or("a program");
+            format!("{selector}, {state}, ran {exe} {pid}")
+        }
+    }
 }
 
 pub(super) fn metadata(actor: &Actor, to: AlertDestination) -> String {

@@ -24,11 +24,12 @@ pub(super) enum Act {
 }
 
 impl Act {
-    fn verb(self) -> &'static str {
+    /// As it tells causes apart.
+    fn as_str(self) -> &'static str {
         match self {
-            Self::Exec => "ran",
-            Self::Connect => "connected to",
-            Self::SetUid => "became this account in",
+            Self::Exec => "exec",
+            Self::Connect => "connect",
+            Self::SetUid => "setuid",
         }
     }
 }
@@ -164,7 +165,7 @@ fn active(
         port: to.port(),
     });
     let mut alert = describe::alert(id, now);
-    alert.summary = describe::active(actor, selector, said, act.verb(), destination, now);
+    alert.summary = describe::active(actor, selector, said, act, destination, now);
     alert.identity = Some(selector.clone());
     alert.process = Some(actor.to_alert());
     alert.destination = destination;
@@ -174,7 +175,7 @@ fn active(
         .login_uid
         .map(|uid| uid.to_string())
         .unwrap_or_default();
-    let parts = vec![selector.to_string(), act.verb().to_owned(), login];
+    let parts = vec![selector.to_string(), act.as_str().to_owned(), login];
     Finding {
         cause: Cause { id, parts },
         alert,

@@ -54,7 +54,6 @@ const OWNED: &[(&str, &str)] = &[
     ("unsafe", "sensor"),
     ("syslog_fmt", "sinks"),
     ("rusqlite", "storage"),
-    ("secrecy", "credential"),
     ("zeroize", "credential"),
     ("inotify", "credential"),
     ("clap", "cli"),
@@ -262,7 +261,7 @@ fn sources() -> Vec<Source> {
     let tests: Vec<Vec<String>> = sources
         .iter()
         .flat_map(|source| {
-            let below = |name: &String| [&*source.module, &[name.clone()]].concat();
+            let below = |name: &String| [&*source.module, std::slice::from_ref(name)].concat();
             source.tests.iter().map(below).collect::<Vec<_>>()
         })
         .collect();

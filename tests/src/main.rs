@@ -6,5 +6,7 @@ mod cli;
 mod cli_clients;
 #[cfg(test)]
 mod layers;
+#[cfg(test)]
 mod replay;
+#[cfg(test)]
 mod sinks;

@@ -45,8 +45,8 @@ pub(super) fn bench(criterion: &mut Criterion) {
 /// Name, path, content, and how many credentials it holds. All values are made up.
 fn files() -> Vec<(&'static str, &'static str, Vec<u8>, usize)> {
     let (certificate, private) = pair_of_pem();
-    let aws = "[default]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\n\
-               aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\n";
+    let aws = "[default]\naws_access_key_id = AKIAQ3XK5TMDN7WZV2HB\n\
+               aws_secret_access_key = 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\n";
     let mut prose = String::new();
     let mut number = 0_u32;
     while prose.len() < 64 << 10 {

@@ -70,12 +70,14 @@ fn the_registry_is_read_again_on_sighup() {
     assert_eq!(since, "2026-01-02T00:00:00.000000Z");
 
     // What a file declares is not restored by hand: the file would say so again.
-    let refused = act(&mut place.client(&["restore", key.path.to_str().unwrap()]));
-    let state = place.known(&key.path).state;
-    assert!(
-        !refused.output.status.success() || state == CredentialState::Active,
-        "a word that is not obeyed must be refused"
-    );
+    for target in [key.path.to_str().unwrap(), &key.fingerprint] {
+        let refused = act(&mut place.client(&["restore", target]));
+        let errors = String::from_utf8_lossy(&refused.output.stderr);
+        assert_eq!(refused.output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains("legacy.toml"), "{errors}");
+        assert!(errors.contains("SIGHUP"), "{errors}");
+        assert_eq!(place.known(&key.path).state, CredentialState::Retired);
+    }
 
     let identity = format!(
         "{}[[identity]]\nselector = {:?}\nstate = \"retired\"\n",

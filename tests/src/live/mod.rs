@@ -9,6 +9,7 @@ mod appearing;
 mod connecting;
 mod control;
 mod declared;
+mod evading;
 mod folding;
 mod holding;
 mod identities;

@@ -15,7 +15,9 @@ use monitor::control::Request;
 use monitor::control::protocol::ChangeView;
 use monitor::daemon::{self, RunOptions};
 use monitor::model::{Alert, DetectionId};
+use monitor::registry::Registry;
 use monitor::sensor::self_test;
+use monitor::storage::Snapshot;
 use monitor::{detection, recording, sinks, telemetry};
 
 fn main() -> ExitCode {
@@ -79,6 +81,10 @@ impl Commands for Program {
 
     fn explain(&self, id: DetectionId) -> Result<String, CommandError> {
         Ok(detection::catalog::explain(id))
+    }
+
+    fn registry(&self, of: &Snapshot) -> Registry {
+        daemon::registry(of)
     }
 
     fn change_offline(

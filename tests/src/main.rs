@@ -5,6 +5,10 @@ mod cli;
 #[cfg(test)]
 mod cli_clients;
 #[cfg(test)]
+mod layers;
+#[cfg(test)]
 mod live;
+#[cfg(test)]
+mod replay;
 #[cfg(test)]
 mod sinks;

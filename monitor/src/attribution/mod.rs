@@ -7,7 +7,7 @@ mod process;
 
 pub use cgroup::{Placement, placement};
 pub use host::Host;
-pub use process::{Process, Processes};
+pub use process::{Process, Processes, Reading, Recent};
 
 use crate::model::{AlertAncestor, AlertProcess, Selector, Task, Timestamp};
 
@@ -43,17 +43,14 @@ impl Actor {
             .unwrap_or_default();
         let placement = v2.or(v1);
         let user = host.user(task.uid).map(str::to_owned);
-        let mut selectors = Vec::with_capacity(3);
+        let mut selectors = Vec::with_capacity(4);
         if let Some(container) = &placement.container {
             selectors.push(Selector::container_id(container));
         }
         if let Some(unit) = placement.service() {
             selectors.push(Selector::systemd_unit(unit));
         }
-        selectors.push(match &user {
-            Some(user) => Selector::unix_user(user),
-            None => Selector::unix_uid(task.uid),
-        });
+        selectors.extend(unix_selectors(task.uid, host));
         Self {
             selectors,
             user,
@@ -88,6 +85,12 @@ impl Actor {
             ancestors: self.ancestors.clone(),
         }
     }
+}
+
+/// What a uid is called: by its name where it has one, and by its number in any case.
+pub fn unix_selectors(uid: u32, host: &Host) -> impl Iterator<Item = Selector> {
+    let name = host.user(uid).map(Selector::unix_user);
+    name.into_iter().chain([Selector::unix_uid(uid)])
 }
 
 /// How long the end of a process is remembered: events of other hooks may still be on their way.

@@ -5,12 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::is_forgotten;
-use crate::model::{AlertAncestor, CredentialState, Fingerprint, ProcessKey, Task, Timestamp};
+use crate::model::{
+    AlertAncestor, AlertCredential, CredentialState, FileId, Fingerprint, ProcessKey, Task,
+    Timestamp,
+};
 
 /// Most processes that are kept. Beyond it those that have ended go first.
 const CAPACITY: usize = 65_536;
-/// Reads of one credential by one process within this time are one use.
+/// Reads of one credential by one program of one process with no longer pauses than this are one
+/// use.
 const SAME_USE: Duration = Duration::from_secs(1);
+/// A use that goes on for longer than this is another one: what reads without pause must not
+/// count as the one use with which it began.
+const LONGEST_USE: Duration = Duration::from_secs(10);
 /// Most credentials that are remembered as read by one process.
 const READS: usize = 256;
 
@@ -22,16 +29,37 @@ pub struct Process {
     exe: Option<Arc<str>>,
     parent: ProcessKey,
     ended: Option<Timestamp>,
-    reads: Vec<Read>,
+    reads: Vec<Held>,
 }
 
-/// A credential that a process has read.
+/// A credential as it stood when it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// The file that was read.
+    pub file: FileId,
+    /// The credential, as an alert about this read carries it.
+    pub credential: AlertCredential,
+    /// Whether its state was that of a declared path, which is forgotten with the file.
+    pub by_path: bool,
+}
+
+/// A reading that a process holds.
 #[derive(Debug, Clone)]
-struct Read {
-    fingerprint: Fingerprint,
+struct Held {
+    reading: Arc<Reading>,
+    began: Timestamp,
     last: Timestamp,
-    /// Its state at the latest read: a use of an active credential is none of a retired one.
-    state: CredentialState,
+    /// Whether the program that runs now has read it, and not one before it or a parent.
+    own: bool,
+}
+
+/// What [`Processes::has_read`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recent {
+    /// What was read.
+    pub reading: Arc<Reading>,
+    /// Whether the program that runs now has read it, and not one before it or a parent.
+    pub own: bool,
 }
 
 /// All processes that matter: those that run, and for a minute those that have ended.
@@ -44,38 +72,33 @@ pub struct Processes {
 impl Processes {
     /// A process and its program: at start, or after exec.
     pub fn started(&mut self, task: &Task, exe: Option<&str>, now: Timestamp) {
-        self.make_room(now);
-        let parent = task.parent();
-        let process = self.table.entry(task.key()).or_insert_with(|| Process {
-            task: task.clone(),
-            exe: None,
-            parent,
-            ended: None,
-            reads: Vec::new(),
-        });
+        let process = self.known(task, now);
         process.task = task.clone();
         if let Some(exe) = exe {
             process.exe = Some(exe.into());
+            // What the program before has read is held still, and a read by this one is its own.
+            for held in &mut process.reads {
+                held.own = false;
+            }
         }
     }
 
     /// A child, which runs its parent's program and holds what that has read.
     pub fn forked(&mut self, task: &Task, now: Timestamp) {
-        self.make_room(now);
-        let parent = task.parent();
-        let (exe, reads) = self
+        let (exe, inherited) = self
             .table
-            .get(&parent)
+            .get(&task.parent())
             .map(|parent| (parent.exe.clone(), parent.reads.clone()))
             .unwrap_or_default();
-        let process = Process {
-            task: task.clone(),
-            exe,
-            parent,
-            ended: None,
-            reads,
-        };
-        self.table.insert(task.key(), process);
+        let child = self.known(task, now);
+        // Hooks may deliver out of order: what the child has already done is newer.
+        child.exe = child.exe.take().or(exe);
+        for held in inherited {
+            let credential = &held.reading.credential.fingerprint;
+            if !child.reads.iter().any(|own| own.is_of(credential)) {
+                child.reads.push(Held { own: false, ..held });
+            }
+        }
     }
 
     /// A process ended.
@@ -90,7 +113,7 @@ impl Processes {
         self.table.get(&task.key())?.exe.as_deref()
     }
 
-    /// A task's parents, nearest first.
+    /// A task's parents, nearest first. As many as asked for where two name each other.
     pub fn ancestors(&self, task: &Task) -> impl Iterator<Item = AlertAncestor> {
         let mut next = Some(
             self.table
@@ -108,72 +131,86 @@ impl Processes {
         })
     }
 
-    /// Notes that a task read a credential, in the state that it has. `false` when this belongs to
-    /// a use that is known. What was begun before the credential was retired is no such use: who
-    /// reads it all the time must be seen as well.
-    pub fn read(
+    /// Whether a read of a credential that stands in `state` belongs to a use that is noted.
+    pub fn continues_use(
         &mut self,
         task: &Task,
         credential: &Fingerprint,
         state: CredentialState,
         now: Timestamp,
     ) -> bool {
-        let Some(process) = self.table.get_mut(&task.key()) else {
-            return true;
+        let held = self
+            .table
+            .get_mut(&task.key())
+            .and_then(|process| process.reads.iter_mut().find(|held| held.is_of(credential)));
+        let Some(held) = held else {
+            return false;
         };
-        match process
-            .reads
-            .iter_mut()
-            .find(|read| read.fingerprint == *credential)
-        {
-            Some(read) => {
-                let new = now.since(read.last) > SAME_USE || read.state != state;
-                (read.last, read.state) = (now, state);
-                new
-            }
-            None => {
-                if process.reads.len() >= READS {
-                    process.reads.remove(0);
-                }
-                process.reads.push(Read {
-                    fingerprint: credential.clone(),
-                    last: now,
-                    state,
-                });
-                true
-            }
+        // A clock that was set back makes a new use too: else nothing would be one for as long.
+        let same = held.own
+            && held.reading.credential.state == state
+            && apart(held.last, now) <= SAME_USE
+            && apart(held.began, now) <= LONGEST_USE;
+        if same {
+            held.last = held.last.max(now);
         }
+        same
+    }
+
+    /// Notes that a task began to use a credential.
+    pub fn read(&mut self, task: &Task, reading: Reading, now: Timestamp) {
+        // The events that told of this process may have been lost.
+        let process = self.known(task, now);
+        process
+            .reads
+            .retain(|held| !held.is_of(&reading.credential.fingerprint));
+        if process.reads.len() >= READS {
+            // What should not be used goes last: else reading much else would hide it.
+            let harmless = process.reads.iter().position(|held| !held.matters());
+            process.reads.remove(harmless.unwrap_or(0));
+        }
+        process.reads.push(Held {
+            reading: Arc::new(reading),
+            began: now,
+            last: now,
+            own: true,
+        });
     }
 
     /// What a task, or one that it was forked from, has read within `window`.
-    pub fn has_read(&self, task: &Task, window: Duration, now: Timestamp) -> Vec<Fingerprint> {
+    pub fn has_read(&self, task: &Task, window: Duration, now: Timestamp) -> Vec<Recent> {
         self.table
             .get(&task.key())
             .map_or_else(Vec::new, |process| {
-                let recent = process
+                process
                     .reads
                     .iter()
-                    .filter(|read| now.since(read.last) <= window);
-                recent.map(|read| read.fingerprint.clone()).collect()
+                    .filter(|held| apart(held.last, now) <= window)
+                    .map(|held| Recent {
+                        reading: Arc::clone(&held.reading),
+                        own: held.own,
+                    })
+                    .collect()
             })
     }
 
-    /// All that run, parents first, for the head of a recording.
-    pub fn running(&self) -> Vec<(&Task, Option<&str>)> {
-        let mut running: Vec<_> = self
-            .table
-            .values()
-            .filter(|process| process.ended.is_none())
-            .map(|process| (&process.task, process.exe.as_deref()))
-            .collect();
-        running.sort_by_key(|(task, _)| task.key());
-        running.sort_by_key(|(task, _)| task.start);
-        running
+    /// The entry of a process, made where there is none.
+    fn known(&mut self, task: &Task, now: Timestamp) -> &mut Process {
+        if !self.table.contains_key(&task.key()) {
+            self.make_room(now);
+        }
+        self.table.entry(task.key()).or_insert_with(|| Process {
+            task: task.clone(),
+            exe: None,
+            parent: task.parent(),
+            ended: None,
+            reads: Vec::new(),
+        })
     }
 
     /// Drops what ended a while ago; when that is not enough, what is oldest.
     fn make_room(&mut self, now: Timestamp) {
-        if now.since(self.last_sweep) > Duration::from_secs(10) || self.table.len() >= CAPACITY {
+        if apart(self.last_sweep, now) > Duration::from_secs(10) || self.table.len() >= CAPACITY {
             self.last_sweep = now;
             self.table
                 .retain(|_, process| process.ended.is_none_or(|at| !is_forgotten(at, now)));
@@ -192,10 +229,32 @@ impl Processes {
     }
 }
 
+impl Held {
+    fn is_of(&self, credential: &Fingerprint) -> bool {
+        self.reading.credential.fingerprint == *credential
+    }
+
+    fn matters(&self) -> bool {
+        !matches!(
+            self.reading.credential.state,
+            CredentialState::Active | CredentialState::Rotating
+        )
+    }
+}
+
+/// The time between two points, whichever is first.
+fn apart(a: Timestamp, b: Timestamp) -> Duration {
+    a.since(b).max(b.since(a))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::FileId;
+    use crate::model::CredentialKind;
+
+    const SECOND: i64 = 1_000_000_000;
+    const NOW: Timestamp = Timestamp(1_000 * SECOND);
+    const MINUTE: Duration = Duration::from_secs(60);
 
     fn task(pid: u32, ppid: u32) -> Task {
         Task {
@@ -215,36 +274,125 @@ mod tests {
         }
     }
 
+    fn reading(fingerprint: &str, state: CredentialState) -> Reading {
+        Reading {
+            file: FileId::default(),
+            by_path: false,
+            credential: AlertCredential {
+                fingerprint: Fingerprint::new(fingerprint),
+                kind: CredentialKind::SshPrivateKey,
+                path: None,
+                state,
+                retired_at: None,
+                retired_by: None,
+                reason: None,
+                last_used: None,
+            },
+        }
+    }
+
+    /// One read at `now`; `true` when it is a use of its own.
+    fn reads(table: &mut Processes, pid: u32, state: CredentialState, now: Timestamp) -> bool {
+        let task = task(pid, 1);
+        let new = !table.continues_use(&task, &Fingerprint::new("x"), state, now);
+        if new {
+            table.read(&task, reading("x", state), now);
+        }
+        new
+    }
+
+    fn after(milliseconds: i64) -> Timestamp {
+        Timestamp(NOW.0 + milliseconds * 1_000_000)
+    }
+
     #[test]
     fn children_inherit_program_and_reads_and_know_their_parents() {
-        let (mut table, now) = (Processes::default(), Timestamp(1_000));
-        let key = Fingerprint::new("SHA256:x");
-        table.started(&task(1, 0), Some("/sbin/init"), now);
-        table.forked(&task(2, 1), now);
-        table.started(&task(2, 1), Some("/bin/sh"), now);
-        let (active, retired) = (CredentialState::Active, CredentialState::Retired);
-        assert!(table.read(&task(2, 1), &key, active, now));
-        assert!(
-            !table.read(&task(2, 1), &key, active, now),
-            "an open and its read are one use"
-        );
-        assert!(
-            table.read(&task(2, 1), &key, retired, now),
-            "the first read after it was retired is another"
-        );
-        table.forked(&task(3, 2), now);
+        let mut table = Processes::default();
+        table.started(&task(1, 0), Some("/sbin/init"), NOW);
+        table.forked(&task(2, 1), NOW);
+        table.started(&task(2, 1), Some("/bin/sh"), NOW);
+        assert!(reads(&mut table, 2, CredentialState::Active, NOW));
+        table.forked(&task(3, 2), NOW);
         assert_eq!(table.exe(&task(3, 2)), Some("/bin/sh"));
-        assert_eq!(
-            table.has_read(&task(3, 2), Duration::from_secs(1), now),
-            vec![key]
-        );
+        let held = table.has_read(&task(3, 2), MINUTE, NOW);
+        assert_eq!((held.len(), held[0].own), (1, false));
         let parents: Vec<_> = table
             .ancestors(&task(3, 2))
             .map(|parent| parent.pid)
             .collect();
         assert_eq!(parents, [2, 1]);
-        table.ended(&task(2, 1), now);
-        assert_eq!(table.running().len(), 2);
+    }
+
+    #[test]
+    fn an_open_and_its_reads_are_one_use_of_one_program() {
+        let mut table = Processes::default();
+        let active = CredentialState::Active;
+        assert!(reads(&mut table, 2, active, NOW));
+        assert!(!reads(&mut table, 2, active, after(900)));
+        assert!(!reads(&mut table, 2, active, after(1_800)));
+        assert!(reads(&mut table, 2, CredentialState::Retired, after(1_900)));
+        assert!(!reads(
+            &mut table,
+            2,
+            CredentialState::Retired,
+            after(1_950)
+        ));
+        table.started(&task(2, 1), Some("/bin/cat"), after(1_960));
+        assert!(reads(&mut table, 2, CredentialState::Retired, after(1_970)));
+        table.forked(&task(3, 2), after(1_980));
+        assert!(reads(&mut table, 3, CredentialState::Retired, after(1_990)));
+    }
+
+    #[test]
+    fn what_reads_without_pause_uses_again_and_again() {
+        let mut table = Processes::default();
+        let uses = (0..600)
+            .filter(|i| reads(&mut table, 2, CredentialState::Retired, after(i * 100)))
+            .count();
+        assert_eq!(uses, 6, "in a minute");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_hides_no_use() {
+        let mut table = Processes::default();
+        assert!(reads(&mut table, 2, CredentialState::Active, NOW));
+        let before = after(-3_600_000);
+        assert!(table.has_read(&task(2, 1), MINUTE, before).is_empty());
+        assert!(reads(&mut table, 2, CredentialState::Active, before));
+        assert_eq!(table.has_read(&task(2, 1), MINUTE, before).len(), 1);
+    }
+
+    #[test]
+    fn a_process_of_which_nothing_was_heard_is_known_by_its_read() {
+        let mut table = Processes::default();
+        assert!(reads(&mut table, 7, CredentialState::Retired, NOW));
+        assert!(!reads(&mut table, 7, CredentialState::Retired, NOW));
+        assert_eq!(table.has_read(&task(7, 1), MINUTE, NOW).len(), 1);
+    }
+
+    #[test]
+    fn a_fork_that_comes_late_takes_nothing_back() {
+        let mut table = Processes::default();
+        table.started(&task(2, 1), Some("/bin/sh"), NOW);
+        table.started(&task(3, 2), Some("/bin/cat"), NOW);
+        assert!(reads(&mut table, 3, CredentialState::Retired, NOW));
+        table.forked(&task(3, 2), NOW);
+        assert_eq!(table.exe(&task(3, 2)), Some("/bin/cat"));
+        assert!(table.has_read(&task(3, 2), MINUTE, NOW)[0].own);
+    }
+
+    #[test]
+    fn reading_much_else_does_not_make_a_retired_credential_forgotten() {
+        let (mut table, task) = (Processes::default(), task(2, 1));
+        table.read(&task, reading("retired", CredentialState::Retired), NOW);
+        for number in 0..READS * 2 {
+            let name = format!("active-{number}");
+            table.read(&task, reading(&name, CredentialState::Active), NOW);
+        }
+        let held = table.has_read(&task, MINUTE, NOW);
+        assert_eq!(held.len(), READS);
+        let is_it = |held: &Recent| held.reading.credential.fingerprint.as_str() == "retired";
+        assert!(held.iter().any(is_it));
     }
 
     #[test]
@@ -256,5 +404,22 @@ mod tests {
         assert!(table.table.len() <= CAPACITY);
         let last = u32::try_from(CAPACITY).unwrap() + 10;
         assert!(table.ancestors(&task(last, last)).count() <= 1);
+    }
+
+    #[test]
+    fn those_that_ended_go_first() {
+        let mut table = Processes::default();
+        for pid in 1..=u32::try_from(CAPACITY).unwrap() {
+            table.started(&task(pid, 0), Some("/bin/sh"), NOW);
+            if pid > 1 {
+                table.ended(&task(pid, 0), NOW);
+            }
+        }
+        table.started(&task(99_999, 0), None, NOW);
+        assert!(table.table.len() < CAPACITY);
+        assert!(
+            table.exe(&task(1, 0)).is_some(),
+            "it is the oldest, and runs"
+        );
     }
 }

@@ -5,9 +5,9 @@ use clap::Args;
 use super::args::StateDir;
 use super::query::ask_or_read;
 use super::table::{Rows, optional, paths, seconds, state};
-use super::{CommandResult, TableFormat, offline, output};
+use super::{CommandResult, Commands, TableFormat, output};
 use crate::control::protocol::CredentialView;
-use crate::control::{Request, Response};
+use crate::control::{Request, Response, views};
 use crate::model::Timestamp;
 
 /// Lists the credentials that are known: where they lie, their states, their last use.
@@ -26,7 +26,7 @@ pub(super) struct CredentialsArgs {
     output: TableFormat,
 }
 
-pub(super) fn credentials(args: &CredentialsArgs) -> CommandResult {
+pub(super) fn credentials(args: &CredentialsArgs, commands: &dyn Commands) -> CommandResult {
     let rows = ask_or_read(
         &args.state.state_dir,
         &Request::Credentials,
@@ -34,7 +34,10 @@ pub(super) fn credentials(args: &CredentialsArgs) -> CommandResult {
             Response::Credentials(rows) => Some(rows),
             _ => None,
         },
-        |store| Ok(offline::credentials(&store.load()?, Timestamp::now())),
+        |store| {
+            let registry = commands.registry(&store.load()?);
+            Ok(views::credentials(&registry, Timestamp::now()))
+        },
     )?;
     output::answer(rows.as_slice(), args.output, table)
 }

@@ -5,9 +5,9 @@ use clap::Args;
 use super::args::StateDir;
 use super::query::ask_or_read;
 use super::table::{Rows, optional, seconds, state};
-use super::{CommandResult, TableFormat, offline, output};
+use super::{CommandResult, Commands, TableFormat, output};
 use crate::control::protocol::IdentityView;
-use crate::control::{Request, Response};
+use crate::control::{Request, Response, views};
 
 /// Lists the identities that are known: their states and when they were seen.
 ///
@@ -25,7 +25,7 @@ pub(super) struct IdentitiesArgs {
     output: TableFormat,
 }
 
-pub(super) fn identities(args: &IdentitiesArgs) -> CommandResult {
+pub(super) fn identities(args: &IdentitiesArgs, commands: &dyn Commands) -> CommandResult {
     let rows = ask_or_read(
         &args.state.state_dir,
         &Request::Identities,
@@ -33,7 +33,7 @@ pub(super) fn identities(args: &IdentitiesArgs) -> CommandResult {
             Response::Identities(rows) => Some(rows),
             _ => None,
         },
-        |store| Ok(offline::identities(&store.load()?)),
+        |store| Ok(views::identities(&commands.registry(&store.load()?))),
     )?;
     output::answer(rows.as_slice(), args.output, table)
 }

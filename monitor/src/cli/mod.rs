@@ -11,7 +11,6 @@ mod exit;
 mod explain;
 mod identities;
 mod man;
-mod offline;
 mod output;
 mod query;
 mod record;
@@ -41,6 +40,8 @@ pub use run::RunArgs;
 use crate::control::Request;
 use crate::control::protocol::ChangeView;
 use crate::model::DetectionId;
+use crate::registry::Registry;
+use crate::storage::Snapshot;
 
 /// What the command line needs of the rest of the program.
 pub trait Commands {
@@ -54,6 +55,8 @@ pub trait Commands {
     fn replay(&self, args: &ReplayArgs) -> CommandResult;
     /// What a detection means and what to do about it, as text that ends in a newline.
     fn explain(&self, id: DetectionId) -> Result<String, CommandError>;
+    /// The registry that a database holds, by the rules of a daemon.
+    fn registry(&self, of: &Snapshot) -> Registry;
     /// Does what a [`Request::Retire`] or [`Request::Restore`] asks where no daemon runs: writes to
     /// the database, for a daemon to find. `by` is the name of the user who asks.
     fn change_offline(
@@ -121,8 +124,8 @@ fn dispatch(command: Command, commands: &dyn Commands) -> CommandResult {
         Command::Run(args) => commands.run(&args),
         Command::Check(args) => commands.check(&args),
         Command::Status(args) => status::status(&args),
-        Command::Credentials(args) => credentials::credentials(&args),
-        Command::Identities(args) => identities::identities(&args),
+        Command::Credentials(args) => credentials::credentials(&args, commands),
+        Command::Identities(args) => identities::identities(&args, commands),
         Command::Alerts(args) => alerts::alerts(&args),
         Command::Usage(args) => usage::usage(&args),
         Command::Retire(args) => retire::retire(&args, commands),

@@ -375,7 +375,7 @@ impl<O: Output> Core<O> {
 
     /// Sums what is open, at the end.
     pub(super) async fn finish(&mut self) {
-        let alerts = self.detector.finish(self.sensor.now());
+        let alerts = self.detector.finish();
         if !alerts.is_empty() {
             self.output.alerts(alerts).await;
         }

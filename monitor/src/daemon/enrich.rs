@@ -73,6 +73,9 @@ impl Enricher {
 
     fn task(&mut self, task: &Task, facts: &mut Vec<Fact>) {
         self.user(task.uid, facts);
+        if task.euid != task.uid {
+            self.user(task.euid, facts);
+        }
         if let Some(uid) = task.login_uid {
             self.user(uid, facts);
         }

@@ -13,6 +13,6 @@ mod restore;
 mod startup;
 mod target;
 
-pub use offline::change_offline;
+pub use offline::{change_offline, registry};
 pub use record::record;
 pub use startup::{RunOptions, check, load_config, run};

@@ -61,10 +61,136 @@ pub fn change_offline(
 }
 
 /// The registry that a database holds: by the same facts and rules as a daemon's.
-pub(crate) fn registry(snapshot: &Snapshot) -> Registry {
+pub fn registry(snapshot: &Snapshot) -> Registry {
     let mut detector = Detector::new(crate::config::DetectionConfig::default());
     for record in restore::facts(snapshot) {
         detector.step(&record);
     }
     detector.state.registry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::views;
+    use crate::model::{
+        Credential, CredentialKind, FileId, Fingerprint, LocatedFile, RegistryChange, Target,
+        Usage, UsageKey,
+    };
+
+    fn word(target: Target, state: CredentialState) -> RegistryChange {
+        RegistryChange {
+            target,
+            state,
+            since: None,
+            by: "ana".to_owned(),
+            reason: Some("why".to_owned()),
+            owner: None,
+        }
+    }
+
+    fn located(path: &str, fingerprint: &str, expires: Option<i64>) -> LocatedFile {
+        LocatedFile {
+            file: FileId::default(),
+            path: path.into(),
+            uid: 0,
+            gid: 0,
+            mode: 0o600,
+            modified: Timestamp(0),
+            credentials: vec![Credential {
+                fingerprint: Fingerprint::new(fingerprint),
+                kind: CredentialKind::SshPrivateKey,
+                label: None,
+                subject: None,
+                issued: None,
+                expires: expires.map(Timestamp),
+            }],
+        }
+    }
+
+    #[test]
+    fn states_follow_the_latest_word_the_path_and_the_end_date() {
+        let by_fingerprint = |name| Target::Credential(Fingerprint::new(name));
+        let used = |identity: &str, destination: &str, last, count| Usage {
+            key: UsageKey {
+                fingerprint: Fingerprint::new("a"),
+                identity: identity.parse().unwrap(),
+                exe: String::new(),
+                destination: destination.to_owned(),
+            },
+            first: Timestamp(1),
+            last: Timestamp(last),
+            count,
+        };
+        let snapshot = Snapshot {
+            changes: [
+                word(by_fingerprint("a"), CredentialState::Retired),
+                word(by_fingerprint("back"), CredentialState::Retired),
+                word(by_fingerprint("back"), CredentialState::Active),
+                word(Target::Path("/bait".into()), CredentialState::Decoy),
+                word(by_fingerprint("unseen"), CredentialState::Revoked),
+                word(
+                    Target::Identity("unix:user:old".parse().unwrap()),
+                    CredentialState::Retired,
+                ),
+            ]
+            .into_iter()
+            .map(|change| (Timestamp(5), change))
+            .collect(),
+            files: [
+                located("/1", "a", None),
+                located("/2", "a", None),
+                located("/back", "back", None),
+                located("/bait", "bait", None),
+                located("/late", "late", Some(10)),
+                located("/soon", "soon", Some(11)),
+            ]
+            .into_iter()
+            .map(|file| (Timestamp(1), file))
+            .collect(),
+            usage: vec![
+                used("unix:user:ana", "", 7, 3),
+                used("unix:user:ana", "192.0.2.1:22", 8, 1),
+            ],
+            ..Snapshot::default()
+        };
+        let registry = registry(&snapshot);
+        let views = views::credentials(&registry, Timestamp(10));
+        let states: Vec<_> = views
+            .iter()
+            .map(|view| (view.fingerprint.as_str(), view.state.as_str()))
+            .collect();
+        assert_eq!(
+            states,
+            [
+                ("a", "retired"),
+                ("back", "active"),
+                ("bait", "decoy"),
+                ("late", "expired"),
+                ("soon", "active"),
+                ("unseen", "revoked"),
+            ]
+        );
+        assert_eq!(views[0].paths.len(), 2);
+        assert_eq!(views[0].retired_by.as_deref(), Some("ana"));
+        assert_eq!(views[0].last_used, Some(Timestamp(7)));
+        assert_eq!(
+            views[0].uses, 3,
+            "a connection is part of the use that the read is"
+        );
+        assert_eq!(views[1].reason, None);
+
+        let rows = views::identities(&registry);
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|row| (row.selector.as_str(), row.state, row.credentials_used))
+            .collect();
+        assert_eq!(
+            rows,
+            [
+                ("unix:user:ana", CredentialState::Active, 1),
+                ("unix:user:old", CredentialState::Retired, 0),
+            ]
+        );
+    }
 }

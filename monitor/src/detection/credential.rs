@@ -6,7 +6,7 @@ use super::catalog;
 use super::describe;
 use super::fold::{Cause, Finding};
 use super::{Detector, Outcome};
-use crate::attribution::Actor;
+use crate::attribution::{Actor, Reading};
 use crate::model::{
     AlertCredential, AlertDestination, CredentialState, DetectionId, Evidence, FileId, Fingerprint,
     Timestamp, UsageKey,
@@ -23,35 +23,34 @@ impl Detector {
         outcome: &mut Outcome,
     ) {
         for fingerprint in self.state.registry.credentials_at(file).to_vec() {
-            // Before this use is noted: the alert tells of the one before.
-            let credential = self.credential(&fingerprint, Some((file, path)), now);
-            let state = credential
-                .as_ref()
-                .map_or_else(Default::default, |of| of.state);
-            if !self
-                .state
-                .processes
-                .read(&actor.task, &fingerprint, state, now)
-            {
-                continue;
-            }
-            let row = self
-                .state
-                .registry
-                .usage
-                .note(usage(actor, &fingerprint, ""), now);
-            outcome.usage.push(row.clone());
-            let Some(credential) = credential else {
+            let registry = &self.state.registry;
+            let Some(entry) = registry.credential(&fingerprint) else {
                 continue;
             };
-            let id = match credential.state {
+            let state = registry.standing(entry, Some(file), now).state;
+            let processes = &mut self.state.processes;
+            if processes.continues_use(&actor.task, &fingerprint, state, now) {
+                continue;
+            }
+            // Before this use is noted: the alert tells of the one before.
+            let Some(reading) = self.reading(&fingerprint, file, path, now) else {
+                continue;
+            };
+            let processes = &mut self.state.processes;
+            processes.read(&actor.task, reading.clone(), now);
+            let key = usage(actor, &fingerprint, "");
+            outcome
+                .usage
+                .push(self.state.registry.usage.note(key, now).clone());
+            let id = match state {
                 CredentialState::Retired | CredentialState::Revoked | CredentialState::Expired => {
                     DetectionId::RetiredCredentialRead
                 }
                 CredentialState::Decoy => DetectionId::DecoyTouched,
                 CredentialState::Active | CredentialState::Rotating => continue,
             };
-            findings.push(touched(id, actor, credential, None, Evidence::Read, now));
+            let summary = describe::touched(actor, &reading.credential, now);
+            findings.push(touched(id, actor, reading.credential, None, summary, now));
         }
     }
 
@@ -64,13 +63,13 @@ impl Detector {
         outcome: &mut Outcome,
     ) {
         let window = self.settings.read_then_connect_window;
-        for fingerprint in self.state.processes.has_read(&actor.task, window, now) {
-            let credential = self.credential(&fingerprint, None, now);
-            let key = usage(actor, &fingerprint, &destination.to_string());
+        for recent in self.state.processes.has_read(&actor.task, window, now) {
+            let fingerprint = &recent.reading.credential.fingerprint;
+            let key = usage(actor, fingerprint, &destination.to_string());
             outcome
                 .usage
                 .push(self.state.registry.usage.note(key, now).clone());
-            let Some(credential) = credential else {
+            let Some(credential) = self.as_it_stands(&recent.reading, now) else {
                 continue;
             };
             if matches!(
@@ -78,35 +77,29 @@ impl Detector {
                 CredentialState::Retired | CredentialState::Revoked | CredentialState::Expired
             ) {
                 let id = DetectionId::RetiredCredentialUsed;
-                let evidence = Evidence::ReadThenConnect;
-                findings.push(touched(
-                    id,
-                    actor,
-                    credential,
-                    Some(destination),
-                    evidence,
-                    now,
-                ));
+                let to = AlertDestination {
+                    address: destination.ip(),
+                    port: destination.port(),
+                };
+                let summary = describe::used(actor, &credential, recent.own, to, now);
+                findings.push(touched(id, actor, credential, Some(to), summary, now));
             }
         }
     }
 
-    /// A credential as an alert carries it.
-    fn credential(
+    /// A credential as it stands, for a read of it at a file.
+    fn reading(
         &self,
         fingerprint: &Fingerprint,
-        touched: Option<(FileId, Option<&str>)>,
+        file: FileId,
+        path: Option<&str>,
         now: Timestamp,
-    ) -> Option<AlertCredential> {
-        let entry = self.state.registry.credential(fingerprint)?;
-        let file = touched.map(|(file, _)| file);
-        let standing = self.state.registry.standing(entry, file, now);
-        let known = entry
-            .locations
-            .iter()
-            .filter(|(_, at)| file.is_none_or(|file| *at == file))
-            .map(|(path, _)| path.to_string_lossy().into_owned());
-        let path = touched.and_then(|(_, path)| path.map(str::to_owned));
+    ) -> Option<Reading> {
+        let registry = &self.state.registry;
+        let entry = registry.credential(fingerprint)?;
+        let standing = registry.standing(entry, Some(file), now);
+        let known = entry.locations.iter().find(|(_, at)| *at == file);
+        let known = || known.map(|(path, _)| path.to_string_lossy().into_owned());
         let (retired_at, retired_by, reason) = match standing.declared {
             Some(said) if said.state == standing.state => {
                 (Some(said.since), Some(said.by), said.reason)
@@ -116,15 +109,36 @@ impl Detector {
             }
             _ => (None, None, None),
         };
+        Some(Reading {
+            file,
+            by_path: entry.declared.is_none() && retired_by.is_some(),
+            credential: AlertCredential {
+                fingerprint: fingerprint.clone(),
+                kind: entry.credential.kind,
+                path: path.map(str::to_owned).or_else(known),
+                state: standing.state,
+                retired_at,
+                retired_by,
+                reason,
+                last_used: registry.usage.last_use(fingerprint).0,
+            },
+        })
+    }
+
+    /// A credential that was read a moment ago, as it stands now.
+    fn as_it_stands(&self, reading: &Reading, now: Timestamp) -> Option<AlertCredential> {
+        let (read, file) = (&reading.credential, reading.file);
+        let registry = &self.state.registry;
+        let is_gone = !registry.credentials_at(file).contains(&read.fingerprint);
+        if reading.by_path && is_gone {
+            // To remove the file after the read does not undo the read.
+            return Some(read.clone());
+        }
+        let present = self.reading(&read.fingerprint, file, read.path.as_deref(), now)?;
         Some(AlertCredential {
-            fingerprint: fingerprint.clone(),
-            kind: entry.credential.kind,
-            path: path.or_else(|| known.into_iter().next()),
-            state: standing.state,
-            retired_at,
-            retired_by,
-            reason,
-            last_used: self.last_used(fingerprint),
+            // This use began with the read.
+            last_used: read.last_used,
+            ..present.credential
         })
     }
 }
@@ -142,28 +156,25 @@ fn touched(
     id: DetectionId,
     actor: &Actor,
     credential: AlertCredential,
-    destination: Option<SocketAddr>,
-    evidence: Evidence,
+    destination: Option<AlertDestination>,
+    summary: String,
     now: Timestamp,
 ) -> Finding {
-    let destination = destination.map(|to| AlertDestination {
-        address: to.ip(),
-        port: to.port(),
-    });
     let mut parts = describe::actor_parts(actor);
     parts.push(credential.fingerprint.to_string());
     parts.extend(destination.map(|to| to.address.to_string()));
     let mut alert = describe::alert(id, now);
-    alert.summary = describe::touched(actor, &credential, destination, now);
+    alert.summary = summary;
     alert.identity = Some(actor.identity().clone());
     alert.process = Some(actor.to_alert());
-    alert.attack = match id {
-        DetectionId::RetiredCredentialUsed => catalog::entry(id).attack,
-        _ => catalog::attack_for(credential.kind),
-    }
-    .iter()
-    .map(|&technique| technique.to_owned())
-    .collect();
+    let (attack, evidence) = match id {
+        DetectionId::RetiredCredentialUsed => {
+            (catalog::entry(id).attack, Evidence::ReadThenConnect)
+        }
+        _ => (catalog::attack_for(credential.kind), Evidence::Read),
+    };
+    let attack = attack.iter();
+    alert.attack = attack.map(|&technique| technique.to_owned()).collect();
     alert.credential = Some(credential);
     alert.destination = destination;
     alert.evidence = Some(evidence);

@@ -1,6 +1,7 @@
 //! The sentences of alerts. Each stands alone in a SIEM.
 
 use super::catalog;
+use super::identity::Act;
 use crate::attribution::Actor;
 use crate::model::{
     Alert, AlertCredential, AlertDestination, AlertStatus, CredentialState, DetectionId, Selector,
@@ -32,8 +33,8 @@ pub(super) fn alert(id: DetectionId, now: Timestamp) -> Alert {
     }
 }
 
-/// What tells one actor from another: identity, executable, login, terminal. Not the pid: a loop
-/// in a shell is one cause.
+/// What tells one actor from another: identity, executable, login. Not the pid: a loop in a shell
+/// is one cause.
 pub(super) fn actor_parts(actor: &Actor) -> Vec<String> {
     vec![
         actor.identity().to_string(),
@@ -46,32 +47,39 @@ pub(super) fn actor_parts(actor: &Actor) -> Vec<String> {
     ]
 }
 
-pub(super) fn touched(
+pub(super) fn touched(actor: &Actor, credential: &AlertCredential, now: Timestamp) -> String {
+    format!("{} read {}", who(actor), what(credential, now))
+}
+
+/// `own` tells that the connecting program has read it, and not one before it or a parent.
+pub(super) fn used(
     actor: &Actor,
     credential: &AlertCredential,
-    destination: Option<AlertDestination>,
+    own: bool,
+    to: AlertDestination,
     now: Timestamp,
 ) -> String {
-    let what = credential.kind.label();
-    let path = credential
-        .path
-        .as_ref()
-        .map(|path| format!(" at {path}"))
-        .unwrap_or_default();
-    let then = destination.map(|to| format!(", then connected to {}", endpoint(to)));
+    let (who, what, to) = (who(actor), what(credential, now), endpoint(to));
+    if own {
+        format!("{who} read {what}, then connected to {to}")
+    } else {
+        format!("{who} connected to {to} after its process or a parent of it had read {what}")
+    }
+}
+
+/// `the retired SSH private key SHA256:… at /srv/key, retired on 2026-05-01 by root`
+fn what(credential: &AlertCredential, now: Timestamp) -> String {
+    let state = match credential.state {
+        CredentialState::Decoy => "decoy credential,",
+        state => state.as_str(),
+    };
+    let path = credential.path.as_ref();
+    let path = path.map(|path| format!(" at {path}")).unwrap_or_default();
     format!(
-        "{} read the {}{} {} {}{path}{}{}",
-        who(actor),
-        credential.state,
-        if credential.state == CredentialState::Decoy {
-            " credential,"
-        } else {
-            ""
-        },
-        what,
+        "the {state} {} {}{path}{}",
+        credential.kind.label(),
         credential.fingerprint,
-        since(credential, now),
-        then.unwrap_or_default(),
+        since(credential, now)
     )
 }
 
@@ -79,24 +87,32 @@ pub(super) fn active(
     actor: &Actor,
     selector: &Selector,
     said: &Declared,
-    verb: &str,
+    act: Act,
     destination: Option<AlertDestination>,
     now: Timestamp,
 ) -> String {
-    let object = match destination {
-        Some(to) => format!("{verb} {}", endpoint(to)),
-        None => match &actor.exe {
-            Some(exe) => format!("{verb} {exe}"),
-            None => format!("{verb} a program"),
-        },
-    };
-    format!(
-        "{selector}, {} {}, {object} (pid {}{})",
-        said.state,
-        ago(said.since, now, &said.by, said.reason.as_deref()),
-        actor.task.pid,
-        session(actor),
-    )
+    let exe = actor.exe.as_deref();
+    let pid = format!("(pid {}{})", actor.task.pid, session(actor));
+    let state = format!(
+        "{} {}",
+        word(said.state),
+        ago(said.since, now, &said.by, said.reason.as_deref())
+    );
+    match (act, destination) {
+        (Act::SetUid, _) => {
+            let exe = exe.unwrap_or("a process");
+            format!("{exe} {pid} took the uid of {selector}, {state}")
+        }
+        (Act::Connect, Some(to)) => {
+            let with = exe.map(|exe| format!(" with {exe}")).unwrap_or_default();
+            let to = endpoint(to);
+            format!("{selector}, {state}, connected to {to}{with} {pid}")
+        }
+        _ => {
+            let exe = exe.unwrap_or("a program");
+            format!("{selector}, {state}, ran {exe} {pid}")
+        }
+    }
 }
 
 pub(super) fn metadata(actor: &Actor, to: AlertDestination) -> String {
@@ -144,12 +160,20 @@ fn since(credential: &AlertCredential, now: Timestamp) -> String {
         (Some(at), Some(by)) => {
             format!(
                 ", {} {}",
-                credential.state,
+                word(credential.state),
                 ago(at, now, by, credential.reason.as_deref())
             )
         }
         (Some(at), None) => format!(", {} since {}", credential.state, date(at)),
         (None, _) => String::new(),
+    }
+}
+
+/// What was done to bring it into a state.
+fn word(state: CredentialState) -> &'static str {
+    match state {
+        CredentialState::Decoy => "declared a decoy",
+        state => state.as_str(),
     }
 }
 

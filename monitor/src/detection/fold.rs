@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::model::{Alert, AlertStatus, DetectionId, Target, Timestamp};
+use super::health;
+use crate::model::{Alert, AlertStatus, DetectionId, Timestamp};
 
 /// What makes two findings the same cause. The parts are chosen by each detection: credential or
 /// identity, actor, executable.
@@ -43,8 +44,20 @@ struct Open {
     last: Timestamp,
 }
 
-/// Most causes that are open at once; the oldest ends early beyond it.
+/// Most causes that are open at once; those that were quiet longest end early beyond it.
 const CAPACITY: usize = 10_000;
+/// A step back of the clock by this much ends what was open before: what is ahead of the clock
+/// would go on for as long.
+const STEP_BACK: Duration = Duration::from_secs(60);
+
+/// Causes that ended.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    /// Those that had repeated: their sums are shown.
+    pub(super) sums: Vec<Alert>,
+    /// Those that had not: their alerts said everything.
+    pub(super) silent: Vec<Alert>,
+}
 
 /// The open causes.
 #[derive(Debug)]
@@ -52,6 +65,10 @@ pub struct Folds {
     quiet: Duration,
     longest: Duration,
     open: BTreeMap<Cause, Open>,
+    /// Nothing ends before this: every fact asks, and mostly there is nothing to look for.
+    due: Timestamp,
+    /// The latest time seen since the clock was last set back.
+    latest: Timestamp,
 }
 
 impl Folds {
@@ -60,6 +77,8 @@ impl Folds {
             quiet,
             longest,
             open: BTreeMap::new(),
+            due: Timestamp(i64::MAX),
+            latest: Timestamp(i64::MIN),
         }
     }
 
@@ -72,63 +91,86 @@ impl Folds {
         let now = alert.time;
         if let Some(open) = self.open.get_mut(&cause) {
             open.last = open.last.max(now);
-            open.alert.repeats += weight;
+            open.alert.repeats = open.alert.repeats.saturating_add(weight);
             open.alert.last_time = open.last;
+            if let (DetectionId::EventsLost, [hook, cpu]) = (cause.id, &*cause.parts) {
+                let total = open.alert.repeats.saturating_add(1);
+                open.alert.summary = health::lost_in_all(hook, cpu, total);
+            }
             return Taken::Repeat(Box::new(open.alert.clone()));
         }
         alert.alert_id = alert_id(&cause, now);
         alert.status = AlertStatus::Open;
-        alert.repeats = weight - 1;
+        alert.repeats = weight.saturating_sub(1);
         alert.last_time = now;
-        self.open.insert(
-            cause,
-            Open {
-                alert: alert.clone(),
-                last: now,
-            },
-        );
+        let open = Open {
+            alert: alert.clone(),
+            last: now,
+        };
+        self.due = self.due.min(self.due_of(&open));
+        self.open.insert(cause, open);
         Taken::New(Box::new(alert))
     }
 
-    /// The sums of causes that have been quiet, or have gone on too long. A cause without repeats
-    /// ends without a word: its alert said everything.
-    pub(super) fn ended(&mut self, now: Timestamp) -> Vec<Alert> {
-        let (quiet, longest) = (self.quiet, self.longest);
-        let crowded = self.open.len() > CAPACITY;
-        self.end(|_, open| {
-            crowded || now.since(open.last) >= quiet || now.since(open.alert.time) >= longest
-        })
+    /// The causes that have been quiet, or have gone on too long.
+    pub(super) fn ended(&mut self, now: Timestamp) -> Ended {
+        let set_back = self.latest.since(now) >= STEP_BACK;
+        self.latest = if set_back { now } else { self.latest.max(now) };
+        let mut ended = Ended::default();
+        if now >= self.due || set_back {
+            let (quiet, longest) = (self.quiet, self.longest);
+            ended = self.end(|_, open| {
+                now.since(open.last) >= quiet
+                    || now.since(open.alert.time) >= longest
+                    || open.last.since(now) >= STEP_BACK
+            });
+        }
+        if self.open.len() > CAPACITY {
+            let mut times: Vec<_> = self.open.values().map(|open| open.last).collect();
+            times.sort_unstable();
+            let oldest = times[CAPACITY / 8];
+            let early = self.end(|_, open| open.last <= oldest);
+            ended.sums.extend(early.sums);
+            ended.silent.extend(early.silent);
+        }
+        ended
     }
 
-    /// The sums of causes about something that a person has just spoken about.
-    pub(super) fn end_about(&mut self, target: &Target) -> Vec<Alert> {
-        let about = match target {
-            Target::Credential(fingerprint) => fingerprint.to_string(),
-            Target::Identity(selector) => selector.to_string(),
-            // What lies at a path is known by its fingerprint only.
-            Target::Path(_) => return Vec::new(),
-        };
-        self.end(|cause, _| cause.parts.contains(&about))
+    /// The causes that have one of these among their parts.
+    pub(super) fn end_about(&mut self, about: &[String]) -> Ended {
+        self.end(|cause, _| cause.parts.iter().any(|part| about.contains(part)))
     }
 
     pub(super) fn finish(&mut self) -> Vec<Alert> {
-        self.end(|_, _| true)
+        self.end(|_, _| true).sums
     }
 
-    fn end(&mut self, mut is_over: impl FnMut(&Cause, &Open) -> bool) -> Vec<Alert> {
-        let mut sums = Vec::new();
+    fn end(&mut self, mut is_over: impl FnMut(&Cause, &Open) -> bool) -> Ended {
+        let mut ended = Ended::default();
         self.open.retain(|cause, open| {
             if !is_over(cause, open) {
                 return true;
             }
-            open.alert.status = AlertStatus::Ended;
-            if open.alert.repeats > 0 {
-                sums.push(open.alert.clone());
+            let mut alert = open.alert.clone();
+            alert.status = AlertStatus::Ended;
+            if alert.repeats > 0 {
+                ended.sums.push(alert);
+            } else {
+                ended.silent.push(alert);
             }
             false
         });
-        sums.sort_by(|a, b| (a.last_time, &a.alert_id).cmp(&(b.last_time, &b.alert_id)));
-        sums
+        let due = self.open.values().map(|open| self.due_of(open)).min();
+        self.due = due.unwrap_or(Timestamp(i64::MAX));
+        let order = |alert: &Alert| (alert.last_time, alert.alert_id.clone());
+        ended.sums.sort_by_key(order);
+        ended.silent.sort_by_key(order);
+        ended
+    }
+
+    fn due_of(&self, open: &Open) -> Timestamp {
+        let quiet = open.last.after(self.quiet);
+        quiet.min(open.alert.time.after(self.longest))
     }
 }
 
@@ -152,7 +194,6 @@ fn alert_id(cause: &Cause, time: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detection::health;
 
     fn lost(count: u64, time: i64) -> Finding {
         health::lost("file_read", Some(0), count, Timestamp(time))
@@ -170,8 +211,8 @@ mod tests {
             panic!("repeat")
         };
         assert_eq!((again.repeats, &again.alert_id), (6, &first.alert_id));
-        assert!(folds.ended(Timestamp(89 * second)).is_empty());
-        let sums = folds.ended(Timestamp(90 * second));
+        assert!(folds.ended(Timestamp(89 * second)).sums.is_empty());
+        let sums = folds.ended(Timestamp(90 * second)).sums;
         assert_eq!(
             (sums.len(), sums[0].repeats, sums[0].status),
             (1, 6, AlertStatus::Ended)
@@ -188,8 +229,59 @@ mod tests {
         let mut folds = Folds::new(Duration::from_secs(60), Duration::from_secs(100));
         for second in 0..150 {
             let _ = folds.take(lost(1, second * 1_000_000_000));
-            let sums = folds.ended(Timestamp(second * 1_000_000_000));
+            let sums = folds.ended(Timestamp(second * 1_000_000_000)).sums;
             assert_eq!(sums.len(), usize::from(second == 100), "{second}");
         }
+    }
+    #[test]
+    fn a_sum_says_how_many_were_lost_in_all() {
+        let mut folds = Folds::new(Duration::from_secs(60), Duration::from_secs(3_600));
+        let Taken::New(first) = folds.take(lost(1, 0)) else {
+            panic!("first")
+        };
+        assert_eq!(first.summary, "1 event of file_read was lost on CPU 0");
+        let _ = folds.take(lost(u64::MAX, 1));
+        let sum = folds.finish().remove(0);
+        assert!(sum.summary.starts_with("18446744073709551615 events"));
+    }
+
+    #[test]
+    fn a_cause_without_repeats_ends_without_a_word() {
+        let mut folds = Folds::new(Duration::from_secs(60), Duration::from_secs(3_600));
+        let _ = folds.take(lost(1, 0));
+        let ended = folds.ended(Timestamp(60_000_000_000));
+        assert!(ended.sums.is_empty());
+        assert_eq!(ended.silent[0].status, AlertStatus::Ended);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_ends_what_is_ahead_of_it() {
+        let mut folds = Folds::new(Duration::from_secs(60), Duration::from_secs(3_600));
+        let year = 31_536_000_000_000_000;
+        let _ = folds.ended(Timestamp(year));
+        let _ = folds.take(lost(2, year));
+        assert!(
+            folds.ended(Timestamp(year - 1)).sums.is_empty(),
+            "late only"
+        );
+        assert_eq!(folds.ended(Timestamp(5)).sums.len(), 1);
+        assert!(matches!(folds.take(lost(1, 6)), Taken::New(_)));
+    }
+
+    #[test]
+    fn too_many_causes_end_the_oldest_of_them_only() {
+        let mut folds = Folds::new(Duration::from_secs(60), Duration::from_secs(3_600));
+        for cpu in 0..=u32::try_from(CAPACITY).unwrap() {
+            let _ = folds.take(health::lost(
+                "file_read",
+                Some(cpu),
+                2,
+                Timestamp(cpu.into()),
+            ));
+        }
+        let ended = folds.ended(Timestamp(20_000)).sums;
+        assert_eq!(ended.len(), CAPACITY / 8 + 1);
+        assert_eq!(folds.open.len(), CAPACITY - CAPACITY / 8);
+        assert!(ended.iter().all(|alert| alert.time.0 <= ended.len() as i64));
     }
 }

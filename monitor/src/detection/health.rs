@@ -25,9 +25,7 @@ pub(super) fn lost(hook: &str, cpu: Option<u32>, count: u64, now: Timestamp) -> 
     let id = DetectionId::EventsLost;
     let mut alert = describe::alert(id, now);
     let cpu = cpu.map(|cpu| format!(" on CPU {cpu}")).unwrap_or_default();
-    let events = if count == 1 { "event" } else { "events" };
-    let were = if count == 1 { "was" } else { "were" };
-    alert.summary = format!("{count} {events} of {hook} {were} lost{cpu}");
+    alert.summary = lost_in_all(hook, &cpu, count);
     let cause = Cause {
         id,
         parts: vec![hook.to_owned(), cpu],
@@ -36,5 +34,13 @@ pub(super) fn lost(hook: &str, cpu: Option<u32>, count: u64, now: Timestamp) -> 
         cause,
         alert,
         weight: count,
+    }
+}
+
+/// The sentence of a loss, for the first report of it and for the sum.
+pub(super) fn lost_in_all(hook: &str, cpu: &str, count: u64) -> String {
+    match count {
+        1 => format!("1 event of {hook} was lost{cpu}"),
+        _ => format!("{count} events of {hook} were lost{cpu}"),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Detector;
 use super::describe;
 use super::fold::{Cause, Finding};
-use crate::attribution::Actor;
+use crate::attribution::{Actor, unix_selectors};
 use crate::model::{
     AlertDestination, CredentialState, DetectionId, ProcessKey, Selector, Task, Timestamp,
 };
@@ -24,11 +24,12 @@ pub(super) enum Act {
 }
 
 impl Act {
-    fn verb(self) -> &'static str {
+    /// As it tells causes apart.
+    fn as_str(self) -> &'static str {
         match self {
-            Self::Exec => "ran",
-            Self::Connect => "connected to",
-            Self::SetUid => "became this account in",
+            Self::Exec => "exec",
+            Self::Connect => "connect",
+            Self::SetUid => "setuid",
         }
     }
 }
@@ -37,10 +38,17 @@ impl Act {
 /// what they run: it waits for that, for their end, or for this long.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// Most uids that wait. Only a flood of processes has more, and they need not wait then.
+const CAPACITY: usize = 4_096;
+
+/// A process, and the uid that it took.
+pub(super) type PendingKey = (ProcessKey, u32);
+
 /// A uid that was taken and has not acted yet.
 #[derive(Debug, Clone)]
 pub(super) struct Pending {
-    task: Task,
+    /// As it was then: what follows may run another program.
+    actor: Actor,
     since: Timestamp,
 }
 
@@ -53,11 +61,20 @@ impl Detector {
         now: Timestamp,
         findings: &mut Vec<Finding>,
     ) {
-        self.pending.remove(&actor.task.key());
-        for selector in &actor.selectors {
+        let task = &actor.task;
+        let mut selectors = actor.selectors.clone();
+        if task.euid != task.uid {
+            // The rights are those of the effective uid: who has them acts as it too.
+            selectors.extend(unix_selectors(task.euid, &self.state.host));
+        }
+        for selector in &selectors {
             if let Some(said) = self.retired(selector, now) {
                 findings.push(active(actor, selector, said, act, destination, now));
             }
+        }
+        // This tells what the uid was taken for. An act as somebody else does not.
+        for uid in [task.uid, task.euid] {
+            self.pending.remove(&(task.key(), uid));
         }
     }
 
@@ -65,56 +82,70 @@ impl Detector {
         let said = self.state.registry.identity(selector)?.declared.as_ref()?;
         let retired = matches!(
             said.state,
-            CredentialState::Retired | CredentialState::Revoked | CredentialState::Decoy
+            CredentialState::Retired
+                | CredentialState::Revoked
+                | CredentialState::Expired
+                | CredentialState::Decoy
         );
         (retired && !said.came_after(now)).then_some(said)
     }
 
     /// A process takes another uid: as that uid from now on.
-    pub(super) fn identity_change(&mut self, task: &Task, uid: u32, now: Timestamp) {
-        let task = Task {
-            uid,
-            ..task.clone()
-        };
-        if let Some(name) = self.state.host.user(uid)
-            && self.retired(&Selector::unix_user(name), now).is_some()
-        {
-            self.pending
-                .entry(task.key())
-                .or_insert(Pending { task, since: now });
-        }
-    }
-
-    /// Those that did nothing else for a while.
-    pub(super) fn settle_pending(&mut self, now: Timestamp, findings: &mut Vec<Finding>) {
-        if self.pending.is_empty() {
+    pub(super) fn identity_change(
+        &mut self,
+        task: &Task,
+        uid: u32,
+        now: Timestamp,
+        findings: &mut Vec<Finding>,
+    ) {
+        let host = &self.state.host;
+        if !unix_selectors(uid, host).any(|selector| self.retired(&selector, now).is_some()) {
             return;
         }
-        let due = |pending: &Pending| now.since(pending.since) >= PATIENCE;
-        let due: Vec<_> = self
-            .pending
-            .iter()
-            .filter(|(_, of)| due(of))
-            .map(|(key, _)| *key)
-            .collect();
-        self.settle(&due, now, findings);
+        if self.pending.len() >= CAPACITY {
+            self.settle_all(findings);
+        }
+        let task = Task {
+            uid,
+            euid: uid,
+            ..task.clone()
+        };
+        let actor = Actor::of(&task, &self.state.processes, &self.state.host);
+        self.pending
+            .entry((task.key(), uid))
+            .or_insert(Pending { actor, since: now });
+    }
+
+    /// Those that did nothing else for a while. A clock that was set back does not keep them.
+    pub(super) fn settle_pending(&mut self, now: Timestamp, findings: &mut Vec<Finding>) {
+        self.settle(findings, |_, of| {
+            now.since(of.since).max(of.since.since(now)) >= PATIENCE
+        });
     }
 
     /// One that ended without doing anything else.
-    pub(super) fn settle_exited(&mut self, task: &Task, now: Timestamp, to: &mut Vec<Finding>) {
-        self.settle(&[task.key()], now, to);
+    pub(super) fn settle_exited(&mut self, task: &Task, findings: &mut Vec<Finding>) {
+        self.settle(findings, |(process, _), _| *process == task.key());
     }
 
-    pub(super) fn settle_all(&mut self, now: Timestamp, findings: &mut Vec<Finding>) {
-        let all: Vec<_> = self.pending.keys().copied().collect();
-        self.settle(&all, now, findings);
+    pub(super) fn settle_all(&mut self, findings: &mut Vec<Finding>) {
+        self.settle(findings, |_, _| true);
     }
 
-    fn settle(&mut self, keys: &[ProcessKey], now: Timestamp, findings: &mut Vec<Finding>) {
-        for key in keys {
-            if let Some(pending) = self.pending.remove(key) {
-                let actor = Actor::of(&pending.task, &self.state.processes, &self.state.host);
-                self.retired_identity(&actor, Act::SetUid, None, now, findings);
+    fn settle(
+        &mut self,
+        findings: &mut Vec<Finding>,
+        is_due: impl Fn(&PendingKey, &Pending) -> bool,
+    ) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let due = self.pending.extract_if(.., |key, of| is_due(key, of));
+        for ((_, uid), Pending { actor, since }) in due.collect::<Vec<_>>() {
+            for selector in unix_selectors(uid, &self.state.host) {
+                if let Some(said) = self.retired(&selector, since) {
+                    findings.push(active(&actor, &selector, said, Act::SetUid, None, since));
+                }
             }
         }
     }
@@ -134,7 +165,7 @@ fn active(
         port: to.port(),
     });
     let mut alert = describe::alert(id, now);
-    alert.summary = describe::active(actor, selector, said, act.verb(), destination, now);
+    alert.summary = describe::active(actor, selector, said, act, destination, now);
     alert.identity = Some(selector.clone());
     alert.process = Some(actor.to_alert());
     alert.destination = destination;
@@ -144,7 +175,7 @@ fn active(
         .login_uid
         .map(|uid| uid.to_string())
         .unwrap_or_default();
-    let parts = vec![selector.to_string(), act.verb().to_owned(), login];
+    let parts = vec![selector.to_string(), act.as_str().to_owned(), login];
     Finding {
         cause: Cause { id, parts },
         alert,

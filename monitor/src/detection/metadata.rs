@@ -27,8 +27,9 @@ impl Detector {
         now: Timestamp,
         findings: &mut Vec<Finding>,
     ) {
+        let address = destination.ip().to_canonical();
         // Port 53 and 123 of the same addresses are the clouds' resolver and clock.
-        if !ADDRESSES.contains(&destination.ip()) || [53, 123].contains(&destination.port()) {
+        if !ADDRESSES.contains(&address) || [53, 123].contains(&destination.port()) {
             return;
         }
         let allowed = &self.settings.metadata_service;
@@ -37,7 +38,7 @@ impl Detector {
         }
         let id = DetectionId::MetadataService;
         let to = AlertDestination {
-            address: destination.ip(),
+            address,
             port: destination.port(),
         };
         let mut alert = describe::alert(id, now);

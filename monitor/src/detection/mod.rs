@@ -14,9 +14,7 @@ pub use fold::{Cause, Finding, Folds};
 
 use crate::attribution::{Actor, Host, Processes};
 use crate::config::DetectionConfig;
-use crate::model::{
-    Alert, Fact, Fingerprint, ProcessKey, Record, RegistryChange, Timestamp, Usage,
-};
+use crate::model::{Alert, Fact, Record, RegistryChange, Target, Timestamp, Usage};
 use crate::registry::Registry;
 
 /// All state that facts change.
@@ -35,7 +33,7 @@ pub struct State {
 pub struct Outcome {
     /// Alerts to show: new, or ended with their sum.
     pub alerts: Vec<Alert>,
-    /// Alerts that only counted a repeat: for storage, not for sinks.
+    /// Alerts that only counted a repeat, or ended without one: for storage, not for sinks.
     pub repeated: Vec<Alert>,
     /// Rows of the usage map that changed.
     pub usage: Vec<Usage>,
@@ -50,7 +48,7 @@ pub struct Detector {
     /// What facts have told so far.
     pub state: State,
     folds: Folds,
-    pending: BTreeMap<ProcessKey, identity::Pending>,
+    pending: BTreeMap<identity::PendingKey, identity::Pending>,
 }
 
 impl Detector {
@@ -70,6 +68,10 @@ impl Detector {
         let now = record.time;
         let mut outcome = Outcome::default();
         let mut findings = Vec::new();
+        // First what time has done: a cause that was quiet for long enough has ended, even where
+        // this fact is the first to tell how late it is.
+        let ended = self.folds.ended(now);
+        outcome.take_ended(ended);
         self.settle_pending(now, &mut findings);
         match &record.fact {
             Fact::UserName { uid, name } => self.state.host.set_user(*uid, name.as_deref()),
@@ -85,14 +87,16 @@ impl Detector {
             Fact::Fork { task } => self.state.processes.forked(task, now),
             Fact::Exit { task } => {
                 self.state.processes.ended(task, now);
-                self.settle_exited(task, now, &mut findings);
+                self.settle_exited(task, &mut findings);
             }
             Fact::Exec { task, path } => {
                 self.state.processes.started(task, Some(path), now);
                 let actor = self.actor(task, &mut outcome, now);
                 self.retired_identity(&actor, identity::Act::Exec, None, now, &mut findings);
             }
-            Fact::IdentityChange { task, uid } => self.identity_change(task, *uid, now),
+            Fact::IdentityChange { task, uid } => {
+                self.identity_change(task, *uid, now, &mut findings);
+            }
             Fact::FileAccess {
                 task, file, path, ..
             } => {
@@ -118,6 +122,7 @@ impl Detector {
             Fact::UnixConnect { task, .. } => {
                 self.actor(task, &mut outcome, now);
             }
+            Fact::Lost { count: 0, .. } => {}
             Fact::Lost { hook, cpu, count } => {
                 findings.push(health::lost(hook, *cpu, *count, now));
             }
@@ -129,7 +134,13 @@ impl Detector {
                 findings.push(health::hook_failed(hook, backend, reason, now));
             }
             Fact::Known(credential) => self.state.registry.know(credential, now),
-            Fact::Usage(row) => self.state.registry.usage.restore(row.clone()),
+            Fact::Usage(row) => {
+                let registry = &mut self.state.registry;
+                registry.usage.restore(row.clone());
+                // Whoever used something acted, also where that was not stored any more.
+                registry.identity_seen(&row.key.identity, row.first);
+                registry.identity_seen(&row.key.identity, row.last);
+            }
             Fact::Identity {
                 selector,
                 first,
@@ -150,14 +161,13 @@ impl Detector {
                 fold::Taken::Repeat(alert) => outcome.repeated.push(*alert),
             }
         }
-        outcome.alerts.extend(self.folds.ended(now));
         outcome
     }
 
     /// Sums every cause that is still open, at the end of a recording.
-    pub fn finish(&mut self, now: Timestamp) -> Vec<Alert> {
+    pub fn finish(&mut self) -> Vec<Alert> {
         let mut findings = Vec::new();
-        self.settle_all(now, &mut findings);
+        self.settle_all(&mut findings);
         let mut alerts = Vec::new();
         for finding in findings {
             if self.settings.enabled(finding.alert.id)
@@ -180,11 +190,25 @@ impl Detector {
     fn change(&mut self, change: &RegistryChange, now: Timestamp, outcome: &mut Outcome) {
         self.state.registry.change(change, now);
         // A cause that a person has just spoken about starts anew.
-        outcome.alerts.extend(self.folds.end_about(&change.target));
+        let registry = &self.state.registry;
+        let about = match &change.target {
+            Target::Credential(fingerprint) => vec![fingerprint.to_string()],
+            Target::Identity(selector) => vec![selector.to_string()],
+            Target::Path(path) => registry
+                .locations()
+                .filter(|(known, _)| known == path)
+                .flat_map(|(_, file)| registry.credentials_at(file))
+                .map(ToString::to_string)
+                .collect(),
+        };
+        let ended = self.folds.end_about(&about);
+        outcome.take_ended(ended);
     }
+}
 
-    /// When a credential was last used before now, for the alert that this use raises.
-    fn last_used(&self, fingerprint: &Fingerprint) -> Option<Timestamp> {
-        self.state.registry.usage.last_use(fingerprint).0
+impl Outcome {
+    fn take_ended(&mut self, ended: fold::Ended) {
+        self.alerts.extend(ended.sums);
+        self.repeated.extend(ended.silent);
     }
 }

@@ -32,7 +32,7 @@ pub fn replay(
             Err(damage) => error = Some(damage),
         }
     }
-    let last = detector.finish(replayed.end);
+    let last = detector.finish();
     replayed.alerts += last.len() as u64;
     last.into_iter().for_each(&mut alert);
     error.map_or(Ok(replayed), Err)

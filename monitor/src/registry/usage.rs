@@ -35,8 +35,9 @@ impl UsageMap {
                 last: now,
                 count: 0,
             });
+        row.first = row.first.min(now);
         row.last = row.last.max(now);
-        row.count += 1;
+        row.count = row.count.saturating_add(1);
         row
     }
 
@@ -78,7 +79,7 @@ impl UsageMap {
             .flat_map(BTreeMap::values);
         rows.filter(|row| row.key.destination.is_empty())
             .fold((None, 0), |(last, count), row| {
-                (last.max(Some(row.last)), count + row.count)
+                (last.max(Some(row.last)), count.saturating_add(row.count))
             })
     }
 }
@@ -100,10 +101,10 @@ mod tests {
         map.note(key(""), Timestamp(5));
         map.note(key(""), Timestamp(9));
         map.note(key("127.0.0.1:80"), Timestamp(10));
-        let row = map.note(key(""), Timestamp(7)).clone();
+        let row = map.note(key(""), Timestamp(4)).clone();
         assert_eq!(
             (row.first, row.last, row.count),
-            (Timestamp(5), Timestamp(9), 3)
+            (Timestamp(4), Timestamp(9), 3)
         );
         let found = map.last_use(&Fingerprint::new("x"));
         assert_eq!(

@@ -1,0 +1,10 @@
+//! Recordings through the pipeline: what each detection says, and that it says it again. Needs
+//! neither root nor a kernel.
+
+mod attribution;
+mod binary;
+mod detections;
+mod folding;
+mod properties;
+mod story;
+mod usage;

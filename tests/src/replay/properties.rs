@@ -1,0 +1,314 @@
+//! Whatever is in a recording: no panic, and the same alerts every time.
+
+use std::net::{IpAddr, SocketAddr};
+
+use monitor::config::DetectionConfig;
+use monitor::detection::Detector;
+use monitor::model::{
+    Access, Alert, AlertStatus, Credential, CredentialKind, CredentialState, Fact, FileId,
+    Fingerprint, LocatedFile, Protocol, Record, RegistryChange, Selector, Target, Task, Timestamp,
+    Usage, UsageKey,
+};
+use monitor::recording::{self, Writer};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::story::{BEGIN, Story, process};
+
+/// Mostly a few minutes around the beginning, so that windows open and close; sometimes the ends
+/// of time.
+fn time() -> impl Strategy<Value = Timestamp> {
+    prop_oneof![
+        20 => (0..240_000_i64).prop_map(|ms| Timestamp(BEGIN.0 + ms * 1_000_000)),
+        1 => select(vec![i64::MIN, -1, 0, 1, i64::MAX]).prop_map(Timestamp),
+        1 => any::<i64>().prop_map(Timestamp),
+    ]
+}
+
+/// Few processes, so that they meet each other; among them a parent of itself.
+fn task() -> impl Strategy<Value = Task> {
+    let ids = (1..6_u32, 0..6_u32, uid(), uid(), option::of(uid()));
+    let places = (0..4_u64, 0..4_u64, option::of("[a-z]{0,4}"));
+    (ids, places).prop_map(|((pid, ppid, uid, euid, login_uid), (v2, v1, tty))| Task {
+        ppid,
+        parent_start: process(ppid).start,
+        uid,
+        euid,
+        login_uid,
+        cgroup: v2,
+        cgroup_v1: if v1 == 0 { 0 } else { v1 | Task::V1_HIERARCHY },
+        tty,
+        ..process(pid)
+    })
+}
+
+fn uid() -> impl Strategy<Value = u32> {
+    prop_oneof![4 => 998..1_001_u32, 1 => any::<u32>()]
+}
+
+fn file() -> impl Strategy<Value = FileId> {
+    (0..4_u64).prop_map(|ino| FileId { dev: 1, ino })
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![4 => "/[a-c]{1,2}", 1 => any::<String>()]
+}
+
+fn fingerprint() -> impl Strategy<Value = Fingerprint> {
+    "(SHA256|hmac):[a-c]".prop_map(Fingerprint::new)
+}
+
+fn selector() -> impl Strategy<Value = Selector> {
+    select(vec![
+        "unix:user:a",
+        "unix:user:b",
+        "unix:uid:998",
+        "systemd:unit:a.service",
+    ])
+    .prop_map(|text| text.parse().unwrap())
+}
+
+fn state() -> impl Strategy<Value = CredentialState> {
+    use CredentialState::{Active, Decoy, Expired, Retired, Revoked, Rotating};
+    select(vec![Active, Rotating, Retired, Revoked, Expired, Decoy])
+}
+
+fn credential() -> impl Strategy<Value = Credential> {
+    use CredentialKind::{Jwt, Opaque, SshPrivateKey};
+    let kind = select(vec![SshPrivateKey, Jwt, Opaque]);
+    (fingerprint(), kind, option::of(time()), option::of(text())).prop_map(
+        |(fingerprint, kind, expires, label)| Credential {
+            fingerprint,
+            kind,
+            label,
+            subject: None,
+            issued: None,
+            expires,
+        },
+    )
+}
+
+fn located() -> impl Strategy<Value = Fact> {
+    (file(), text(), vec(credential(), 0..3)).prop_map(|(file, path, credentials)| {
+        Fact::Located(LocatedFile {
+            file,
+            path: path.into(),
+            uid: 0,
+            gid: 0,
+            mode: 0o600,
+            modified: BEGIN,
+            credentials,
+        })
+    })
+}
+
+fn change() -> impl Strategy<Value = Fact> {
+    let target = prop_oneof![
+        fingerprint().prop_map(Target::Credential),
+        selector().prop_map(Target::Identity),
+        text().prop_map(|path| Target::Path(path.into())),
+    ];
+    (
+        target,
+        state(),
+        option::of(time()),
+        text(),
+        option::of(selector()),
+    )
+        .prop_map(|(target, state, since, by, owner)| {
+            Fact::Registry(RegistryChange {
+                target,
+                state,
+                since,
+                by,
+                reason: None,
+                owner,
+            })
+        })
+}
+
+fn connect() -> impl Strategy<Value = Fact> {
+    let address = prop_oneof![
+        select(vec!["169.254.169.254", "192.0.2.7", "fd00:ec2::254", "::1"])
+            .prop_map(|text| text.parse::<IpAddr>().unwrap()),
+        any::<IpAddr>(),
+    ];
+    let port = prop_oneof![select(vec![0, 53, 80]), any::<u16>()];
+    (task(), address, port).prop_map(|(task, address, port)| Fact::Connect {
+        task,
+        socket: 1,
+        protocol: Protocol::Tcp,
+        destination: SocketAddr::new(address, port),
+    })
+}
+
+/// A row's times are RFC 3339 with microseconds wherever it is written.
+fn usage() -> impl Strategy<Value = Fact> {
+    let time = || (0..4_000_000_000_000_000_i64).prop_map(|us| Timestamp(us * 1_000));
+    (fingerprint(), selector(), time(), time(), any::<u64>()).prop_map(
+        |(fingerprint, identity, first, last, count)| {
+            Fact::Usage(Usage {
+                key: UsageKey {
+                    fingerprint,
+                    identity,
+                    exe: String::new(),
+                    destination: String::new(),
+                },
+                first,
+                last,
+                count,
+            })
+        },
+    )
+}
+
+fn host() -> impl Strategy<Value = Fact> {
+    let name = option::of(select(vec!["a", "b", ""]).prop_map(str::to_owned));
+    let path = prop_oneof![
+        Just("/system.slice/a.service".to_owned()),
+        Just(format!("/docker/{}", "3f4a".repeat(16))),
+        any::<String>(),
+    ];
+    prop_oneof![
+        (uid(), name).prop_map(|(uid, name)| Fact::UserName { uid, name }),
+        (0..4_u64, path).prop_map(|(id, path)| Fact::CgroupPath { id, path }),
+        (file(), text()).prop_map(|(file, path)| Fact::Unlocated {
+            file,
+            path: path.into()
+        }),
+        credential().prop_map(Fact::Known),
+        (selector(), time(), time()).prop_map(|(selector, first, last)| Fact::Identity {
+            selector,
+            first,
+            last
+        }),
+        (text(), text(), text()).prop_map(|(hook, backend, reason)| Fact::HookFailed {
+            hook,
+            backend,
+            reason
+        }),
+        (
+            "[ab]",
+            option::of(0..2_u32),
+            prop_oneof![0..9_u64, any::<u64>()]
+        )
+            .prop_map(|(hook, cpu, count)| Fact::Lost { hook, cpu, count }),
+    ]
+}
+
+fn fact() -> impl Strategy<Value = Fact> {
+    let access = select(vec![Access::Open, Access::Read, Access::Map]);
+    prop_oneof![
+        4 => (task(), file(), access, option::of(text())).prop_map(|(task, file, access, path)| {
+            Fact::FileAccess { task, file, access, path }
+        }),
+        3 => connect(),
+        3 => located(),
+        2 => change(),
+        3 => host(),
+        1 => usage(),
+        1 => Just(Fact::Tick),
+        2 => (task(), text()).prop_map(|(task, path)| Fact::Exec { task, path }),
+        1 => (task(), option::of(text())).prop_map(|(task, path)| Fact::Running { task, path }),
+        1 => (task(), text()).prop_map(|(task, path)| Fact::UnixConnect { task, path }),
+        2 => task().prop_map(|task| Fact::Fork { task }),
+        1 => task().prop_map(|task| Fact::Exit { task }),
+        2 => (task(), uid()).prop_map(|(task, uid)| Fact::IdentityChange { task, uid }),
+    ]
+}
+
+fn records() -> impl Strategy<Value = Vec<Record>> {
+    vec(
+        (time(), fact()).prop_map(|(time, fact)| Record { time, fact }),
+        0..80,
+    )
+}
+
+fn detected(records: &[Record]) -> Vec<Alert> {
+    let mut detector = Detector::new(DetectionConfig::default());
+    let mut alerts = Vec::new();
+    for record in records {
+        alerts.extend(detector.step(record).alerts);
+    }
+    alerts.extend(detector.finish());
+    alerts
+}
+
+fn written(records: &[Record]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut writer = Writer::new(&mut bytes, "6.18.0").unwrap();
+    for record in records {
+        writer.write(record).unwrap();
+    }
+    writer.flush().unwrap();
+    drop(writer);
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 256,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn any_facts_give_the_same_alerts_also_through_a_recording(records in records()) {
+        let first = detected(&records);
+        prop_assert_eq!(&detected(&records), &first);
+        let mut replayed = Vec::new();
+        let settings = DetectionConfig::default();
+        let counted =
+            recording::replay(&*written(&records), settings, |alert| replayed.push(alert)).unwrap();
+        prop_assert_eq!(counted.facts, records.len() as u64);
+        prop_assert_eq!(&replayed, &first);
+        for alert in &first {
+            // Every sum belongs to an alert that was shown, and repeated.
+            if alert.status == AlertStatus::Ended {
+                prop_assert!(alert.repeats > 0);
+                let is_shown = |shown: &Alert| {
+                    shown.status == AlertStatus::Open && shown.alert_id == alert.alert_id
+                };
+                prop_assert!(first.iter().any(is_shown));
+            }
+            prop_assert!(!alert.summary.is_empty() && !alert.alert_id.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_damaged_recording_ends_in_one_error_after_the_alerts_before(
+        at in any::<prop::sample::Index>(),
+        with in option::of(any::<u8>()),
+    ) {
+        let mut story = Story::with_retired_key();
+        story.read(&process(42));
+        story.connect(&process(42), "192.0.2.7:22");
+        story.lost("process_exec", None, 3);
+        let mut bytes = story.bytes();
+        let at = at.index(bytes.len());
+        match with {
+            Some(byte) => bytes[at] = byte,
+            None => bytes.truncate(at),
+        }
+        let mut alerts = Vec::new();
+        let settings = DetectionConfig::default();
+        let outcome = recording::replay(&*bytes, settings, |alert| alerts.push(alert));
+        let whole = story.alerts();
+        if let Ok(replayed) = outcome {
+            prop_assert!(replayed.facts <= story.records.len() as u64);
+        }
+        // Open alerts are those of the whole, as far as it goes; only the sums can be earlier.
+        let shown = alerts.iter().filter(|alert| alert.status == AlertStatus::Open);
+        let expected = whole.iter().filter(|alert| alert.status == AlertStatus::Open);
+        prop_assert!(shown.zip(expected).all(|(shown, expected)| shown == expected));
+    }
+
+    #[test]
+    fn any_bytes_behind_a_head_never_panic(noise in vec(any::<u8>(), 0..300)) {
+        let mut bytes = Story::new().bytes();
+        bytes.extend(noise);
+        let _ = recording::replay(&*bytes, DetectionConfig::default(), drop);
+    }
+}

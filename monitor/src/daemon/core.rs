@@ -111,6 +111,9 @@ impl<O: Output> Core<O> {
             }
         }
         let outcome = self.detector.step(record);
+        if matches!(record.fact, Fact::Registry(_)) {
+            self.sensor.forget_repeats();
+        }
         self.output.later(&outcome);
         if let Some(selector) = &outcome.seen {
             self.output.seen(selector, record.time);

@@ -227,6 +227,12 @@ impl Sensor {
         self.watches().set_dirty(file);
     }
 
+    /// Somebody has spoken about a credential: whoever has just opened one may do what is an alert
+    /// from now on.
+    pub fn forget_repeats(&self) {
+        self.shared.forget_repeats();
+    }
+
     /// How many files are watched.
     pub fn watched_files(&self) -> usize {
         self.shared.watched_files()

@@ -172,6 +172,11 @@ impl Shared {
         }
     }
 
+    /// The next open of anything by anybody is of interest.
+    pub(super) fn forget_repeats(&self) {
+        lock(&self.recent).clear();
+    }
+
     /// Queues what the fanotify thread saw, and wakes the thread that puts it in order.
     pub(super) fn push(&self, facts: impl Iterator<Item = Decoded>) {
         let mut opens = lock(&self.opens);

@@ -302,7 +302,7 @@ impl<O: Output> Core<O> {
     async fn look(&mut self, look: Look) {
         let path = look::paths(look.file, &look.path).into_iter().next();
         let Some(path) = path.filter(|path| !path.starts_with(&self.own)) else {
-            self.sensor.set_clean(look.file);
+            self.sensor.set_clean(&look);
             return;
         };
         match self.inspect(&path) {
@@ -323,7 +323,7 @@ impl<O: Output> Core<O> {
                 }
             }
             _ => {
-                self.sensor.set_clean(look.file);
+                self.sensor.set_clean(&look);
                 if look.reason == LookReason::WrittenAfterRead {
                     let now = Instant::now();
                     let times = AGAIN.map(|ms| now + std::time::Duration::from_millis(ms));

@@ -56,6 +56,7 @@ offsets! {
     path_mnt = "path"."mnt",
     dentry_parent = "dentry"."d_parent",
     dentry_name = "dentry"."d_name.name",
+    dentry_hash_len = "dentry"."d_name.hash_len",
     dentry_inode = "dentry"."d_inode",
     dentry_alias = "dentry"."d_u.d_alias",
     inode_number = "inode"."i_ino",

@@ -109,6 +109,20 @@ shared! {
 }
 
 shared! {
+    /// A name at an inode, as it was compared with what is watched.
+    #[derive(PartialEq, Eq, Hash)]
+    pub struct SeenName = 32 {
+        /// The file.
+        pub file: FileKey,
+        /// `d_name.hash_len`: the kernel's hash of name and parent directory, and the length. A
+        /// rename changes it.
+        pub hash_len: u64,
+        /// How often something had been added to what is watched.
+        pub generation: u64,
+    }
+}
+
+shared! {
     /// The first bytes of every record.
     pub struct Header = 24 {
         /// One of [`kind`].
@@ -127,7 +141,7 @@ shared! {
 shared! {
     /// Who acts: kept in task storage and copied into every record.
     #[derive(Default)]
-    pub struct TaskInfo = 96 {
+    pub struct TaskInfo = 104 {
         /// Start of the thread group leader, CLOCK_BOOTTIME nanoseconds.
         pub start: u64,
         /// Start of the parent's leader.
@@ -140,6 +154,8 @@ shared! {
         pub exe_dev: u64,
         /// Inode of the executable.
         pub exe_ino: u64,
+        /// Inode of the watched file that was last read, at [`Self::read_at`].
+        pub read_ino: u64,
         /// Thread group id.
         pub pid: u32,
         /// The parent's thread group id, as at fork.
@@ -164,7 +180,7 @@ shared! {
 
 shared! {
     /// Fork and exit.
-    pub struct TaskRecord = 120 {
+    pub struct TaskRecord = 128 {
         /// Header.
         pub header: Header,
         /// The task.
@@ -189,7 +205,7 @@ const _: () = assert!(PATH_BYTES + PATH_SLACK == 768);
 
 shared! {
     /// Exec, and tasks that were there at start.
-    pub struct ProcessRecord = 896 {
+    pub struct ProcessRecord = 904 {
         /// Header.
         pub header: Header,
         /// The task.
@@ -201,7 +217,7 @@ shared! {
 
 shared! {
     /// A read or mapping of a watched file.
-    pub struct FileRecord = 136 {
+    pub struct FileRecord = 144 {
         /// Header.
         pub header: Header,
         /// The task.
@@ -213,7 +229,7 @@ shared! {
 
 shared! {
     /// A file that the daemon should look at.
-    pub struct NamedFileRecord = 912 {
+    pub struct NamedFileRecord = 920 {
         /// Header.
         pub header: Header,
         /// The task.
@@ -227,7 +243,7 @@ shared! {
 
 shared! {
     /// Connect, or a datagram to an address.
-    pub struct ConnectRecord = 152 {
+    pub struct ConnectRecord = 160 {
         /// Header.
         pub header: Header,
         /// The task.
@@ -247,7 +263,7 @@ shared! {
 
 shared! {
     /// A watched unix socket was spoken to for the first time by one socket.
-    pub struct UnixRecord = 136 {
+    pub struct UnixRecord = 144 {
         /// Header.
         pub header: Header,
         /// The task.
@@ -259,7 +275,7 @@ shared! {
 
 shared! {
     /// End of a TCP socket that had been connected from this host.
-    pub struct CloseRecord = 168 {
+    pub struct CloseRecord = 176 {
         /// Header.
         pub header: Header,
         /// Who had connected it.
@@ -283,7 +299,7 @@ shared! {
 
 shared! {
     /// A process asks for another uid and has the right to it.
-    pub struct IdentityRecord = 128 {
+    pub struct IdentityRecord = 136 {
         /// Header.
         pub header: Header,
         /// The task, with its old uid.
@@ -297,7 +313,7 @@ shared! {
 
 shared! {
     /// What the kernel half keeps with a socket from connect to close.
-    pub struct SocketInfo = 128 {
+    pub struct SocketInfo = 136 {
         /// Who connected it.
         pub task: TaskInfo,
         /// Socket cookie.

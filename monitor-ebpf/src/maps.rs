@@ -7,11 +7,11 @@ use aya_ebpf::bindings::{
     BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE,
     bpf_map_type::{BPF_MAP_TYPE_SK_STORAGE, BPF_MAP_TYPE_TASK_STORAGE},
 };
-use aya_ebpf::btf_maps::{HashMap, LruHashMap, PerCpuArray};
+use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use aya_ebpf::helpers::{bpf_sk_storage_get, bpf_task_storage_get};
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::RingBuf;
-use monitor_common::{FileKey, Hook, HookCounters, NAME_BYTES, SocketInfo, TaskInfo};
+use monitor_common::{FileKey, Hook, HookCounters, NAME_BYTES, SeenName, SocketInfo, TaskInfo};
 
 const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
 
@@ -39,6 +39,16 @@ pub static WATCHED_NAMES: HashMap<[u8; NAME_BYTES], u32, 256, NO_PREALLOC> = Has
 /// daemon, and emptied of a file when it changes.
 #[btf_map]
 pub static CLEAN_FILES: LruHashMap<FileKey, u32, 16_384> = LruHashMap::new();
+
+/// Names at inodes that were compared with the watched names and directories and are none of them:
+/// a lookup instead of a walk for each file that is read again.
+#[btf_map]
+pub static SEEN_NAMES: LruHashMap<SeenName, u32, 32_768> = LruHashMap::new();
+
+/// One entry that counts how often names or directories were added: what was seen before that is
+/// to be compared again. Written by the daemon.
+#[btf_map]
+pub static WATCH_GENERATION: Array<u64, 1> = Array::new();
 
 /// Unix sockets that guard credentials. Written by the daemon.
 #[btf_map]

@@ -10,6 +10,7 @@ use monitor::cli::{
     self, CheckArgs, CommandError, CommandResult, Commands, RecordArgs, ReplayArgs, RunArgs,
     StreamFormat,
 };
+use monitor::config::DetectionConfig;
 use monitor::control::Request;
 use monitor::control::protocol::ChangeView;
 use monitor::daemon::{self, RunOptions};
@@ -62,7 +63,10 @@ impl Commands for Program {
     fn replay(&self, args: &ReplayArgs) -> CommandResult {
         let file = File::open(&args.file)
             .with_context(|| format!("cannot open {}", args.file.display()))?;
-        let settings = daemon::load_config(None)?.detection;
+        let settings = match &args.config {
+            Some(file) => daemon::load_config(Some(file))?.detection,
+            None => DetectionConfig::default(),
+        };
         let mut printed = Ok(());
         let replayed = recording::replay(BufReader::new(file), settings, |alert| {
             if printed.is_ok() {

@@ -7,6 +7,8 @@ mod cli_clients;
 #[cfg(test)]
 mod layers;
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod sinks;

@@ -23,7 +23,13 @@ pub(crate) fn command(workspace: &Path, args: Vec<String>) -> Result<ExitCode> {
     process::run(cargo.args(["--release", "--package", "bench"]))?;
 
     let mut bench = Command::new(build::target_dir(workspace).join("release/bench"));
-    bench.arg("--daemon").arg(daemon).args(args);
+    bench.arg("--daemon").arg(daemon);
+    if !args.iter().any(|arg| arg.starts_with("--dir")) {
+        // Not /tmp: the daemon watches staging places, and may tell so, but what is to be measured
+        // is a file that it has no interest in.
+        bench.arg("--dir").arg(build::target_dir(workspace));
+    }
+    bench.args(args);
     let mut bench = process::as_root(bench)?;
     let status = bench
         .status()

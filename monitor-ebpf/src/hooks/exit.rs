@@ -4,7 +4,7 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use monitor_common::{Hook, TaskRecord, kind};
 
-use crate::emit::{Wake, emit, failed};
+use crate::emit::{Wake, emit};
 use crate::kernel::{offset, read};
 use crate::maps::TASKS;
 use crate::task;
@@ -20,7 +20,8 @@ pub fn process_exit(_context: BtfTracePointContext) -> i32 {
     }
     let info = unsafe { TASKS.of_task(task, false) };
     if info.is_null() {
-        failed(Hook::ProcessExit);
+        // It ran before the hooks were there and was not walked yet: nobody knows it, so its end
+        // is no news and no loss. Storage that could not be had was counted at its fork.
         return 0;
     }
     emit::<TaskRecord>(Hook::ProcessExit, kind::EXIT, Wake::Later, |record| {

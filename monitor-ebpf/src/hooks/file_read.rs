@@ -10,11 +10,13 @@ use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use monitor_common::{FileKey, FileRecord, Hook, NAME_BYTES, NamedFileRecord, kind};
+use monitor_common::{FileKey, FileRecord, Hook, NAME_BYTES, NamedFileRecord, SeenName, kind};
 
 use crate::emit::{Wake, emit, failed, fired};
 use crate::kernel::{direct, follow, offset, read};
-use crate::maps::{CLEAN_FILES, WATCHED_DIRECTORIES, WATCHED_FILES, WATCHED_NAMES};
+use crate::maps::{
+    CLEAN_FILES, SEEN_NAMES, WATCH_GENERATION, WATCHED_DIRECTORIES, WATCHED_FILES, WATCHED_NAMES,
+};
 use crate::{path, task};
 
 /// Content was read.
@@ -71,7 +73,15 @@ fn watched(file: FileKey, hook: Hook, kind: u16) {
         fired(hook);
         return;
     }
-    info.read_at = ((unsafe { bpf_ktime_get_boot_ns() } / 1_000_000_000) as u32).max(1);
+    let now = ((unsafe { bpf_ktime_get_boot_ns() } / 1_000_000_000) as u32).max(1);
+    if info.read_at == now && info.read_ino == file.ino {
+        // The same use, which the daemon would count once: a process that reads one file in a loop
+        // must not be able to fill the ring.
+        fired(hook);
+        return;
+    }
+    info.read_at = now;
+    info.read_ino = file.ino;
     emit::<FileRecord>(hook, kind, Wake::Now, |record| {
         let record = unsafe { &mut *record };
         record.task = *info;
@@ -85,13 +95,16 @@ fn watched(file: FileKey, hook: Hook, kind: u16) {
 fn unknown(inode: *const u8, file: FileKey, hook: Hook) {
     let alias = follow(inode, offset!(inode_aliases));
     let dentry = alias.wrapping_sub(offset!(dentry_alias) as usize);
-    let name = follow(dentry, offset!(dentry_name));
-    let mut basename = [0u8; NAME_BYTES];
-    // A name of more than 31 bytes is cut, ends in a zero all the same, and matches none.
-    if unsafe { bpf_probe_read_kernel_str_bytes(name, &mut basename) }.is_err() {
+    let seen = SeenName {
+        file,
+        hash_len: read(dentry, offset!(dentry_hash_len)),
+        generation: WATCH_GENERATION.get(0).copied().unwrap_or(0),
+    };
+    if SEEN_NAMES.get_ptr(&seen).is_some() {
         return;
     }
-    if WATCHED_NAMES.get_ptr(basename).is_none() && !in_watched_directory(dentry, file.dev) {
+    if !is_watched(dentry, file.dev) {
+        let _ = SEEN_NAMES.insert(&seen, 1u32, 0);
         return;
     }
     if CLEAN_FILES.get_ptr(file).is_some() {
@@ -114,8 +127,17 @@ fn unknown(inode: *const u8, file: FileKey, hook: Hook) {
     });
 }
 
+/// Whether a name, or the directory that holds it, is watched.
 #[inline(always)]
-fn in_watched_directory(dentry: *const u8, dev: u64) -> bool {
+fn is_watched(dentry: *const u8, dev: u64) -> bool {
+    let mut basename = [0u8; NAME_BYTES];
+    let name = follow(dentry, offset!(dentry_name));
+    // A name of more than 31 bytes is cut, ends in a zero all the same, and matches none.
+    let named = unsafe { bpf_probe_read_kernel_str_bytes(name, &mut basename) }.is_ok()
+        && WATCHED_NAMES.get_ptr(basename).is_some();
+    if named {
+        return true;
+    }
     let parent = follow(
         follow(dentry, offset!(dentry_parent)),
         offset!(dentry_inode),

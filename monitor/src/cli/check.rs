@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-/// Checks the configuration and this host, and changes nothing.
+/// Checks the configuration and the registry's files, and changes nothing.
 ///
-/// Says what would not work before the daemon has to: a word that the configuration does not
-/// know, a registry file that cannot be read, a kernel without what a hook needs. Ends with 78
-/// when the configuration is wrong.
+/// Says what would not work before the daemon has to: a key that the configuration does not know,
+/// a registry file that cannot be read, a group that this host does not have. Tells all mistakes at
+/// once, and ends with 78 when there are any.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -47,7 +47,7 @@ use crate::storage::Snapshot;
 pub trait Commands {
     /// Watches until it is told to stop.
     fn run(&self, args: &RunArgs) -> CommandResult;
-    /// Reads the configuration and this host, and says what would not work.
+    /// Reads the configuration and the registry's files, and says what would not work.
     fn check(&self, args: &CheckArgs) -> CommandResult;
     /// Writes what the sensor sees to a file.
     fn record(&self, args: &RecordArgs) -> CommandResult;
@@ -81,7 +81,7 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 First steps:
-  credwatch check                     does this host give what is needed?
+  credwatch check                     is the configuration in order?
   sudo credwatch run                  watch, and print alerts
   sudo credwatch credentials          what was found, and who used it last
   sudo credwatch retire ~/.ssh/id_old --reason 'moved to OIDC'

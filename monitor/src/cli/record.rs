@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
+use super::StreamFormat;
+use crate::control::DEFAULT_STATE_DIR;
+
 /// Records what the sensor sees, for `credwatch replay`.
 ///
 /// A recording holds no secrets: credentials are named by their fingerprints. It does hold paths,
@@ -21,6 +24,22 @@ pub struct RecordArgs {
     /// How long, such as 30s, 10m or 1h30m; until Ctrl-C where it is not given.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
+    /// The configuration; /etc/credwatch/credwatch.toml where that exists.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Where a daemon keeps what it knows, to begin with. Nothing is changed there; where there is no
+    /// fingerprint key, one is made.
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "CREDWATCH_STATE_DIR",
+        default_value = DEFAULT_STATE_DIR,
+        value_hint = ValueHint::DirPath
+    )]
+    pub state_dir: PathBuf,
+    /// How to print the alerts that come meanwhile.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output: StreamFormat,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -18,6 +18,10 @@ pub struct ReplayArgs {
     /// The recording.
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
+    /// A configuration whose [detection] settings to use. Without it the defaults hold, and not
+    /// this host's, so that a recording gives the same alerts everywhere.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
     /// How to print alerts.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub output: StreamFormat,

@@ -8,9 +8,10 @@ use super::StreamFormat;
 
 /// Watches this host and prints alerts; the daemon itself.
 ///
-/// Needs root, or the capabilities CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN and CAP_DAC_READ_SEARCH.
-/// Alerts go to stdout and to the sinks of the configuration, logs to stderr. Ends on SIGTERM and
-/// SIGINT after it has stored what it knows.
+/// Needs root, of whose capabilities it keeps CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH, CAP_SETUID and
+/// CAP_CHOWN and drops all others when it starts. Alerts go to the sinks of the configuration, by
+/// default to stdout; logs go to stderr. SIGHUP reads the registry's files again. SIGTERM and
+/// SIGINT end it after it has stored what it knows.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -21,10 +22,10 @@ pub struct RunArgs {
     /// The configuration; /etc/credwatch/credwatch.toml where that exists.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
-    /// Where to keep what it knows; the configuration's, else /var/lib/credwatch.
+    /// Where to keep what it knows; /var/lib/credwatch where it is not given.
     #[arg(long, value_name = "DIR", env = "CREDWATCH_STATE_DIR", value_hint = ValueHint::DirPath)]
     pub state_dir: Option<PathBuf>,
-    /// How to print alerts.
+    /// How to print alerts on stdout: json takes the place of any other sink on stdout.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub output: StreamFormat,
 }

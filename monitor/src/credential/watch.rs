@@ -7,12 +7,13 @@
 mod known;
 mod worker;
 
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use inotify::Inotify;
@@ -21,7 +22,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use self::worker::Worker;
 use super::discovery::{Scan, ScanSummary, scan};
 use super::{FingerprintKey, places};
-use crate::model::{FileId, LocatedFile};
+use crate::model::{FileId, Fingerprint, LocatedFile};
 
 /// Requests of the handle that may wait.
 const MAX_REQUESTS: usize = 4096;
@@ -114,6 +115,9 @@ struct Counters {
     dropped: AtomicU64,
 }
 
+/// Contents without a shape that somebody has spoken about, by their fingerprints.
+type Wanted = Arc<RwLock<HashSet<Fingerprint>>>;
+
 /// What the listening thread is asked to do.
 enum Request {
     Add(PathBuf),
@@ -142,6 +146,7 @@ pub struct WatchHandle {
     wake: Arc<OwnedFd>,
     stop: Arc<AtomicBool>,
     counters: Arc<Counters>,
+    wanted: Wanted,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -166,7 +171,9 @@ impl DirectoryWatch {
         let (walked, walked_queue) = sync_channel(MAX_SCANNED);
         let (jobs, job_queue) = sync_channel(MAX_JOBS);
 
+        let wanted = Wanted::default();
         let mut handle = WatchHandle {
+            wanted: Arc::clone(&wanted),
             requests,
             wake: Arc::clone(&wake),
             stop: Arc::clone(&stop),
@@ -191,6 +198,7 @@ impl DirectoryWatch {
             jobs,
             stop,
             counters,
+            wanted,
             tx,
         );
         handle.spawn("credential-watch", move || worker.run())?;
@@ -208,6 +216,15 @@ impl WatchHandle {
     /// a credential or did so before. `false` when too many requests wait.
     pub fn inspect(&self, path: PathBuf) -> bool {
         self.request(Request::Inspect(path))
+    }
+
+    /// Also reports files whose whole content is this secret, which discovery would not know for
+    /// one. Those that are there already are not looked at again.
+    pub fn want(&self, fingerprint: Fingerprint) {
+        self.wanted
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(fingerprint);
     }
 
     /// How the watch is.

@@ -9,6 +9,7 @@ use super::target::{self, TargetError};
 use crate::control::protocol::{HookStatus, SinkStatus, Status};
 use crate::control::{PeerUser, Request, Response, views};
 use crate::model::{CredentialState, Fact, Target, Timestamp};
+use crate::registry::Registry;
 use crate::storage::{Mode, Store, Write};
 
 /// A request with the way back.
@@ -113,7 +114,7 @@ async fn try_change(
     let resolved = target::resolve(given, registry, &core.key)
         .map_err(|error: TargetError| error.to_string())?;
     for target in &resolved.targets {
-        refuse_declared(target, state, &context.declared_in)?;
+        refuse_declared(target, state, registry, &context.declared_in)?;
     }
     if let Some(located) = resolved.located {
         let now = core.sensor.now();
@@ -140,13 +141,23 @@ async fn try_change(
     Ok(Response::Changed(views))
 }
 
-/// A word of the registry's files would come back at the next start.
+/// A word of the registry's files would come back at the next start. One about a path holds for
+/// every credential that lies there.
 fn refuse_declared(
     target: &Target,
     state: CredentialState,
+    registry: &Registry,
     declared_in: &DeclaredIn,
 ) -> Result<(), String> {
-    match declared_in.get(target) {
+    let by_path = || match target {
+        Target::Credential(fingerprint) => registry
+            .credential(fingerprint)?
+            .locations
+            .iter()
+            .find_map(|(path, _)| declared_in.get(&Target::Path(path.clone()))),
+        _ => None,
+    };
+    match declared_in.get(target).or_else(by_path) {
         Some(file) if state == CredentialState::Active => Err(format!(
             "its state is declared in {}: change it there, then send the daemon a SIGHUP",
             file.display()

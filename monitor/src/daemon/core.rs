@@ -1,22 +1,25 @@
 //! The one place through which every fact goes: enrich, record, detect, store, show.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::enrich::Enricher;
+use super::followed::{Followed, is_opaque};
 use super::look;
-use super::opaque::OpaqueFiles;
 use crate::config::Config;
 use crate::credential::{FingerprintKey, Found, WatchHandle, inspect, inspect_any, places};
 use crate::decode::{Decoded, Look, LookReason};
 use crate::detection::{Detector, Outcome};
 use crate::model::{
-    Access, Alert, CredentialKind, Fact, FileId, LocatedFile, Record, Selector, Timestamp,
+    Access, Alert, CredentialKind, CredentialState, Fact, FileId, LocatedFile, Record, Selector,
+    Target, Timestamp,
 };
 use crate::sensor::Sensor;
+use crate::sensor::handle::Whereabouts;
 
 /// Where outcomes go. The daemon stores and shows them; a recording only keeps the facts.
 pub(super) trait Output: Send {
@@ -26,6 +29,8 @@ pub(super) trait Output: Send {
     fn alerts(&mut self, alerts: Vec<Alert>) -> impl Future<Output = ()> + Send;
     /// What may be stored later: alerts that counted a repeat, rows of usage.
     fn later(&mut self, outcome: &Outcome);
+    /// What was known before has been taken in; all that follows is new.
+    fn restored(&mut self);
     /// An identity acted.
     fn seen(&mut self, selector: &Selector, time: Timestamp);
 }
@@ -41,10 +46,12 @@ pub(super) struct Core<O> {
     pub(super) events: u64,
     pub(super) raised: u64,
     enricher: Enricher,
-    opaque: OpaqueFiles,
+    followed: Followed,
     /// Files to look at again: whoever wrote them may not have been done.
     again: Vec<(Instant, PathBuf)>,
     directories: BTreeSet<PathBuf>,
+    /// Paths that somebody has spoken about: what lies there is a credential whatever its shape.
+    declared: BTreeSet<PathBuf>,
     /// Own places: what lies there is no credential of anybody.
     own: PathBuf,
 }
@@ -70,9 +77,10 @@ impl<O: Output> Core<O> {
             events: 0,
             raised: 0,
             enricher: Enricher::new(),
-            opaque: OpaqueFiles::default(),
+            followed: Followed::default(),
             again: Vec::new(),
             directories: BTreeSet::new(),
+            declared: BTreeSet::new(),
             own: state_dir.to_owned(),
         }
     }
@@ -93,6 +101,15 @@ impl<O: Output> Core<O> {
 
     async fn step(&mut self, record: &Record) {
         self.output.fact(record);
+        if let Fact::Registry(change) = &record.fact
+            && let Target::Path(path) = &change.target
+        {
+            if change.state == CredentialState::Active {
+                self.declared.remove(path);
+            } else {
+                self.declared.insert(path.clone());
+            }
+        }
         let outcome = self.detector.step(record);
         self.output.later(&outcome);
         if let Some(selector) = &outcome.seen {
@@ -164,7 +181,8 @@ impl<O: Output> Core<O> {
             self.unwatch_unless_known(file, &path);
             return;
         }
-        self.opaque.hold(&located);
+        self.followed.follow(&located);
+        self.want(&located);
         self.take(Record {
             time,
             fact: Fact::Located(located),
@@ -175,6 +193,53 @@ impl<O: Output> Core<O> {
         }
         if let Some(directory) = path.parent() {
             self.watch_directory(directory);
+        }
+    }
+
+    /// Looks at a file that held credentials when a former daemon looked.
+    pub(super) async fn look_again(&mut self, stored: &LocatedFile) {
+        let time = self.sensor.now();
+        let found = if is_opaque(stored) {
+            // Other bytes without a shape are no successor, but just another file.
+            let same = |now: &LocatedFile| now.credentials == stored.credentials;
+            inspect_any(&stored.path, &self.key).ok().filter(same)
+        } else {
+            inspect(&stored.path, &self.key).ok().flatten()
+        };
+        match found {
+            Some(located) => self.located(time, located).await,
+            None => self.gone(time, stored.file, stored.path.clone()).await,
+        }
+    }
+
+    /// Finds what lies at the declared paths: discovery knows only what has a shape. A stat for each,
+    /// and a look where another file lies there than before.
+    pub(super) async fn look_at_declared(&mut self) {
+        for path in self.declared.clone() {
+            let Ok(metadata) = std::fs::metadata(&path) else {
+                continue;
+            };
+            let file = FileId {
+                dev: metadata.dev(),
+                ino: metadata.ino(),
+            };
+            if self.detector.state.registry.file_at(&path) == Some(file) {
+                continue;
+            }
+            if let Ok(located) = inspect_any(&path, &self.key) {
+                let time = self.sensor.now();
+                self.located(time, located).await;
+            }
+        }
+    }
+
+    /// Lets discovery know the content again that has no shape.
+    fn want(&self, located: &LocatedFile) {
+        if let Some(watch) = &self.watch {
+            let held = located.credentials.iter();
+            for of in held.filter(|of| of.kind == CredentialKind::Opaque) {
+                watch.want(of.fingerprint.clone());
+            }
         }
     }
 
@@ -195,10 +260,29 @@ impl<O: Output> Core<O> {
         }
     }
 
+    /// A file left a path: for another path, for a place that nobody can name, or for good.
     async fn gone(&mut self, time: Timestamp, file: FileId, path: PathBuf) {
-        if let Some(moved) = self.opaque.moved(file, &path) {
-            // Its content has no shape to find it by again, but it is the same inode.
-            self.located(time, moved).await;
+        match self.followed.find(file) {
+            // It has come back meanwhile.
+            Some((Whereabouts::At(now), _)) if now == path => return,
+            Some((Whereabouts::At(now), before)) => {
+                // What it holds may have changed on the way, but a secret without a shape is known
+                // by its inode only.
+                let found = if is_opaque(&before) {
+                    Some(LocatedFile {
+                        path: now,
+                        ..before
+                    })
+                } else {
+                    inspect(&now, &self.key).ok().flatten()
+                };
+                if let Some(found) = found {
+                    self.located(time, found).await;
+                }
+            }
+            // Its reads still tell of it, under its last path.
+            Some(_) => return,
+            None => self.followed.forget(file),
         }
         let fact = Fact::Unlocated {
             file,
@@ -255,7 +339,7 @@ impl<O: Output> Core<O> {
         if let Ok(Some(located)) = inspect(path, &self.key) {
             return Some(located);
         }
-        if self.opaque.is_empty() {
+        if !self.followed.has_opaque() {
             return None;
         }
         let located = inspect_any(path, &self.key).ok()?;
@@ -267,8 +351,13 @@ impl<O: Output> Core<O> {
         .then_some(located)
     }
 
-    /// Looks again at files that were being written, and lets time pass.
+    /// Follows secrets that no content leads to, looks again at files that were being written, and
+    /// lets time pass.
     pub(super) async fn tick(&mut self) {
+        for left in self.followed.moved_opaque() {
+            let time = self.sensor.now();
+            self.gone(time, left.file, left.path).await;
+        }
         let now = Instant::now();
         let (due, later) = std::mem::take(&mut self.again)
             .into_iter()
@@ -280,6 +369,7 @@ impl<O: Output> Core<O> {
                 self.located(time, located).await;
             }
         }
+        self.look_at_declared().await;
         self.fact(Fact::Tick).await;
     }
 

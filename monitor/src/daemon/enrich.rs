@@ -13,6 +13,9 @@ use crate::model::{Fact, Record, Task};
 const CGROUPS: usize = 65_536;
 /// How long a cgroup that was not found is not looked for again.
 const RETRY: Duration = Duration::from_secs(5);
+/// How often it is asked whether accounts have changed. An account that is made anew may get the uid
+/// of one that has just gone, and act at once.
+const ACCOUNTS: Duration = Duration::from_millis(10);
 /// Deepest cgroup below its hierarchy's root.
 const DEEPEST: usize = 16;
 
@@ -81,7 +84,7 @@ impl Enricher {
     }
 
     fn user(&mut self, uid: u32, facts: &mut Vec<Fact>) {
-        if self.checked.elapsed() > Duration::from_secs(1) {
+        if self.checked.elapsed() > ACCOUNTS {
             self.checked = Instant::now();
             let accounts = modified_accounts();
             if accounts != self.accounts {

@@ -3,10 +3,11 @@
 mod control;
 mod core;
 mod enrich;
+mod followed;
 mod look;
 mod offline;
-mod opaque;
 mod output;
+mod privileges;
 mod record;
 mod restore;
 mod startup;

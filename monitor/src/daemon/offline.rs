@@ -36,9 +36,12 @@ pub fn change_offline(
     };
     let mut store = Store::open(state_dir, Mode::ReadWrite)?;
     let key = FingerprintKey::load_or_create(state_dir).map_err(anyhow::Error::from)?;
-    let registry = registry(&store.load()?);
+    let mut registry = registry(&store.load()?);
     let resolved = target::resolve(given, &registry, &key).map_err(anyhow::Error::from)?;
     let now = Timestamp::now();
+    if let Some(located) = &resolved.located {
+        registry.locate(located, now);
+    }
     let views = resolved
         .targets
         .iter()

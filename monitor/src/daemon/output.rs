@@ -17,7 +17,7 @@ pub(super) struct Stored {
     pub(super) sinks: Sinks,
     seen: BTreeMap<Selector, (Timestamp, Timestamp)>,
     /// What was loaded from the database need not be written back.
-    pub(super) loading: bool,
+    loading: bool,
 }
 
 impl Stored {
@@ -88,6 +88,10 @@ impl Output for Stored {
         self.enqueue(usage.chain(repeated).collect());
     }
 
+    fn restored(&mut self) {
+        self.loading = false;
+    }
+
     fn seen(&mut self, selector: &Selector, time: Timestamp) {
         if let Some((_, last)) = self.seen.get_mut(selector) {
             *last = time.max(*last);
@@ -97,9 +101,10 @@ impl Output for Stored {
     }
 }
 
-/// A recording's output: the facts, and nothing else.
+/// A recording's output: the facts to the file, and alerts shown as they come. Nothing is stored.
 pub(super) struct Recorded<W: std::io::Write> {
     pub(super) writer: Writer<W>,
+    pub(super) sinks: Sinks,
     /// The first error; nothing is written after it.
     pub(super) error: Option<std::io::Error>,
 }
@@ -111,9 +116,15 @@ impl<W: std::io::Write + Send> Output for Recorded<W> {
         }
     }
 
-    async fn alerts(&mut self, _alerts: Vec<Alert>) {}
+    async fn alerts(&mut self, alerts: Vec<Alert>) {
+        for alert in alerts {
+            self.sinks.send(&Arc::new(alert));
+        }
+    }
 
     fn later(&mut self, _outcome: &Outcome) {}
+
+    fn restored(&mut self) {}
 
     fn seen(&mut self, _selector: &Selector, _time: Timestamp) {}
 }

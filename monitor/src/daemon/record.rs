@@ -1,7 +1,7 @@
 //! `credwatch record`: the daemon's pipeline with a file in the place of database and sinks.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,12 +9,13 @@ use anyhow::Context as _;
 
 use super::core::Core;
 use super::output::{Recorded, say};
+use super::privileges;
 use super::startup::{self, Parts};
 use crate::cli::{CommandError, CommandResult, RecordArgs};
 use crate::config::Config;
-use crate::control::DEFAULT_STATE_DIR;
 use crate::model::Fact;
 use crate::recording::Writer;
+use crate::sinks::Sinks;
 use crate::storage::{Mode, Snapshot, Store};
 
 /// Records until `args.duration` is over or a signal comes.
@@ -22,14 +23,18 @@ use crate::storage::{Mode, Snapshot, Store};
 /// # Errors
 /// When nothing can be watched, or the file cannot be written.
 pub fn record(args: &RecordArgs) -> CommandResult {
+    privileges::drop_unneeded();
     startup::runtime()?.block_on(recording(args))
 }
 
 async fn recording(args: &RecordArgs) -> CommandResult {
-    let state_dir = std::env::var_os("CREDWATCH_STATE_DIR");
-    let state_dir = state_dir.as_deref().unwrap_or(DEFAULT_STATE_DIR.as_ref());
-    let state_dir = Path::new(state_dir);
-    let config = startup::load_config(None)?;
+    let state_dir = args.state_dir.as_path();
+    let config = startup::load_config(args.config.as_deref())?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(state_dir)
+        .with_context(|| format!("cannot make {}", state_dir.display()))?;
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -38,6 +43,7 @@ async fn recording(args: &RecordArgs) -> CommandResult {
         .with_context(|| format!("cannot make the recording {}", args.file.display()))?;
     let output = Recorded {
         writer: Writer::new(file, &startup::kernel()).context("cannot write the recording")?,
+        sinks: Sinks::open(&startup::sinks(&config, args.output)).map_err(anyhow::Error::from)?,
         error: None,
     };
     let snapshot = match Store::open(state_dir, Mode::ReadOnly) {
@@ -81,10 +87,14 @@ async fn run(
         }
     }
     core.fact(Fact::Tick).await;
+    core.finish().await;
     let flushed = core.output.writer.flush();
-    match core.output.error.take().or(flushed.err()) {
+    let error = core.output.error.take().or(flushed.err());
+    let records = core.output.writer.records();
+    core.output.sinks.shutdown(Duration::from_secs(5)).await;
+    match error {
         None => {
-            say(&format!("{} facts recorded", core.output.writer.records()));
+            say(&format!("{records} facts recorded"));
             Ok(())
         }
         Some(error) => Err(CommandError::Runtime(

@@ -14,6 +14,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::control::{Asked, Context, answer, forward};
 use super::core::{Core, Output};
 use super::output::{Stored, say};
+use super::privileges;
 use super::restore::{self, DeclaredIn};
 use crate::cli::{CommandError, CommandResult, StreamFormat};
 use crate::config::{Colour, Config, SinkConfig, SinkKind};
@@ -49,6 +50,7 @@ pub struct RunOptions {
 /// # Errors
 /// When the configuration is wrong, another daemon runs, or nothing can be watched.
 pub fn run(options: &RunOptions) -> CommandResult {
+    privileges::drop_unneeded();
     let runtime = runtime()?;
     let result = runtime.block_on(daemon(options));
     // A reader that never reads would hold a thread of stdout for ever.
@@ -225,15 +227,17 @@ pub(super) async fn restore<O: Output>(
     let (changes, declared_in) = restore::declared(&config.registry.directory, &snapshot.changes)
         .map_err(|error| CommandError::Configuration(error.into()))?;
     for record in restore::facts(snapshot) {
-        match record.fact {
-            // Also watched again; discovery will say what has changed since.
-            Fact::Located(located) => core.located(record.time, located).await,
-            _ => core.take(record).await,
-        }
+        core.take(record).await;
+    }
+    core.output.restored();
+    // Nobody watched meanwhile: what is stored says where to look, and not what is there.
+    for (_, stored) in &snapshot.files {
+        core.look_again(stored).await;
     }
     for change in &changes {
         core.fact(Fact::Registry(change.clone())).await;
     }
+    core.look_at_declared().await;
     Ok((changes, declared_in))
 }
 
@@ -242,7 +246,6 @@ async fn daemon(options: &RunOptions) -> CommandResult {
     let state_dir = options.state_dir.clone();
     let state_dir = state_dir.unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR));
     raise_file_limit();
-    keep_memory_private();
     let mut store = Store::open(&state_dir, Mode::ReadWrite)?;
     let socket = socket_path(&state_dir);
     let server = Server::bind(&socket, group(&config)?)?;
@@ -256,7 +259,6 @@ async fn daemon(options: &RunOptions) -> CommandResult {
     let now = Timestamp::now();
     let writes = changes.into_iter().map(|change| Write::Change(now, change));
     storage.commit(writes.collect()).await?;
-    core.output.loading = false;
 
     let (asks, asked) = mpsc::channel(32);
     let server =
@@ -416,6 +418,7 @@ async fn reread(core: &mut Core<Stored>, context: &Context, config: &Config) -> 
             for change in changes {
                 core.fact(Fact::Registry(change)).await;
             }
+            core.look_at_declared().await;
             declared_in
         }
         Err(error) => {
@@ -435,7 +438,7 @@ fn end_open_alerts(store: &mut Store, snapshot: &Snapshot) -> Result<(), Command
 }
 
 /// The sinks of the configuration, with stdout in the form that was asked for.
-fn sinks(config: &Config, output: StreamFormat) -> Vec<SinkConfig> {
+pub(super) fn sinks(config: &Config, output: StreamFormat) -> Vec<SinkConfig> {
     let is_stdout = |kind: &SinkKind| {
         matches!(
             kind,
@@ -484,13 +487,5 @@ fn raise_file_limit() {
     };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(%error, "the limit of open files stays as it is");
-    }
-}
-
-/// Files are fingerprinted in this process: no core dump, and no debugger of an ordinary user.
-fn keep_memory_private() {
-    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-        tracing::warn!(%error, "core dumps stay possible");
     }
 }

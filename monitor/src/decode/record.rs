@@ -320,7 +320,7 @@ mod tests {
         ) {
             if fit && raw.len() >= 2 {
                 raw[..2].copy_from_slice(&kind.to_ne_bytes());
-                let sizes = [0, 896, 896, 120, 120, 136, 136, 912, 912, 152, 136, 168, 128, 3];
+                let sizes = [0, 904, 904, 128, 128, 144, 144, 920, 920, 160, 144, 176, 136, 3];
                 raw.resize(sizes[usize::from(kind)], 0xa5);
             }
             let _ = decode(&Bytes::from(raw), &CLOCK);

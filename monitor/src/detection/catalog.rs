@@ -81,12 +81,12 @@ const RETIRED_CREDENTIAL_READ: Entry = Entry {
     attack: &["T1552.001", "T1552.004"],
     owasp: &["NHI1"],
     meaning: "A process opened or read a credential that is retired, revoked or expired, by \
-              whatever path. Nobody should need it any more: either something still depends on it, \
+              any path or copy. Nobody should need it any more: either something still depends on it, \
               or somebody has found it.",
     innocent: "A job that was forgotten when the credential was retired; a backup or a search that \
                reads every file.",
-    next: "See who else uses it with `credwatch usage`. If the use is legitimate, `credwatch \
-           restore` it and finish the move first. If not, treat the credential as stolen: revoke \
+    next: "See who else uses it with `credwatch usage`. If the use is legitimate, finish the move \
+           first and `credwatch restore` it until then. If not, treat the credential as stolen: revoke \
            it where it is accepted, then remove the file.",
 };
 

@@ -68,7 +68,7 @@ impl Detector {
             selectors.extend(unix_selectors(task.euid, &self.state.host));
         }
         for selector in &selectors {
-            if let Some(said) = self.retired(selector) {
+            if let Some(said) = self.retired(selector, now) {
                 findings.push(active(actor, selector, said, act, destination, now));
             }
         }
@@ -78,16 +78,16 @@ impl Detector {
         }
     }
 
-    fn retired(&self, selector: &Selector) -> Option<&Declared> {
+    fn retired(&self, selector: &Selector, now: Timestamp) -> Option<&Declared> {
         let said = self.state.registry.identity(selector)?.declared.as_ref()?;
-        matches!(
+        let retired = matches!(
             said.state,
             CredentialState::Retired
                 | CredentialState::Revoked
                 | CredentialState::Expired
                 | CredentialState::Decoy
-        )
-        .then_some(said)
+        );
+        (retired && !said.came_after(now)).then_some(said)
     }
 
     /// A process takes another uid: as that uid from now on.
@@ -99,7 +99,7 @@ impl Detector {
         findings: &mut Vec<Finding>,
     ) {
         let host = &self.state.host;
-        if !unix_selectors(uid, host).any(|selector| self.retired(&selector).is_some()) {
+        if !unix_selectors(uid, host).any(|selector| self.retired(&selector, now).is_some()) {
             return;
         }
         if self.pending.len() >= CAPACITY {
@@ -143,7 +143,7 @@ impl Detector {
         let due = self.pending.extract_if(.., |key, of| is_due(key, of));
         for ((_, uid), Pending { actor, since }) in due.collect::<Vec<_>>() {
             for selector in unix_selectors(uid, &self.state.host) {
-                if let Some(said) = self.retired(&selector) {
+                if let Some(said) = self.retired(&selector, since) {
                     findings.push(active(&actor, &selector, said, Act::SetUid, None, since));
                 }
             }

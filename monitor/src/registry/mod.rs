@@ -4,6 +4,7 @@ mod usage;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use usage::UsageMap;
 
@@ -11,6 +12,9 @@ use crate::model::{
     Credential, CredentialKind, CredentialState, FileId, Fingerprint, LocatedFile, RegistryChange,
     Selector, Target, Timestamp,
 };
+
+/// How long an event may be on its way from the kernel to here.
+const QUEUED: Duration = Duration::from_secs(2);
 
 /// A word that was said about a credential, a path or an identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +29,15 @@ pub struct Declared {
     pub reason: Option<String>,
     /// The declared owner.
     pub owner: Option<Selector>,
+}
+
+impl Declared {
+    /// Whether this was said just after `time`: an act of then may still wait in a queue while the
+    /// word is taken in, and was none against it. Bounded, because a clock that is set back must
+    /// not put words out of force.
+    pub fn came_after(&self, time: Timestamp) -> bool {
+        self.since > time && self.since.since(time) <= QUEUED
+    }
 }
 
 /// A credential with all that is known of it.
@@ -234,6 +247,11 @@ impl Registry {
             .map(|(path, file)| (path.as_path(), *file))
     }
 
+    /// The inode that is known to lie at a path.
+    pub fn file_at(&self, path: &Path) -> Option<FileId> {
+        self.places.get(path).copied()
+    }
+
     /// A credential's state at `now`, when it is touched at `file`: what was said about it, else
     /// about one of its paths, else its own end date.
     pub fn standing(
@@ -252,6 +270,7 @@ impl Registry {
         let declared = entry.declared.as_ref().or_else(by_path).cloned();
         let said = declared
             .as_ref()
+            .filter(|declared| !declared.came_after(now))
             .map_or(CredentialState::Active, |declared| declared.state);
         let expired = entry.credential.expires.is_some_and(|end| end <= now);
         let state = match said {

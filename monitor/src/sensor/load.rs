@@ -25,10 +25,7 @@ pub enum LoadError {
     )]
     HostOnly,
     /// No privileges.
-    #[error(
-        "watching the kernel needs CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_SYS_ADMIN: run \
-         `credwatch run` as root, for example with sudo"
-    )]
+    #[error("watching the kernel needs CAP_SYS_ADMIN: start this as root, for example with sudo")]
     NotPermitted,
     /// No layout of the kernel.
     #[error(transparent)]

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use aya::Ebpf;
-use aya::maps::{HashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use monitor_common::{Hook, HookCounters, NAME_BYTES, TaskInfo};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -19,6 +19,9 @@ pub(super) struct Watches {
     sockets: Files,
     clean: Files,
     names: HashMap<MapData, [u8; NAME_BYTES], u32>,
+    /// What was seen before something was added is to be compared again.
+    generation: Array<MapData, u64>,
+    additions: u64,
 }
 
 fn take<T: TryFrom<Map>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, LoadError>
@@ -49,6 +52,8 @@ impl Watches {
             sockets: take(ebpf, "WATCHED_SOCKETS")?,
             clean: take(ebpf, "CLEAN_FILES")?,
             names: take(ebpf, "WATCHED_NAMES")?,
+            generation: take(ebpf, "WATCH_GENERATION")?,
+            additions: 0,
         })
     }
 
@@ -64,7 +69,13 @@ impl Watches {
     }
 
     pub(super) fn add_directory(&mut self, directory: FileId) -> Result<(), aya::maps::MapError> {
-        self.directories.insert(kernel_key(directory), 1, 0)
+        self.directories.insert(kernel_key(directory), 1, 0)?;
+        self.added()
+    }
+
+    fn added(&mut self) -> Result<(), aya::maps::MapError> {
+        self.additions += 1;
+        self.generation.set(0, self.additions, 0)
     }
 
     pub(super) fn add_socket(&mut self, socket: FileId) -> Result<(), aya::maps::MapError> {
@@ -90,7 +101,7 @@ impl Watches {
             return false;
         };
         room.copy_from_slice(name.as_bytes());
-        self.names.insert(key, 1, 0).is_ok()
+        self.names.insert(key, 1, 0).is_ok() && self.added().is_ok()
     }
 }
 

@@ -128,6 +128,9 @@ fn note(event: &FanotifyEvent, fd: BorrowedFd<'_>, shared: &Shared, inspect: &In
         facts.push(Fact::Located(found));
     }
     shared.count_mark_event();
+    if facts.is_empty() && shared.is_repeated(event.pid(), file) {
+        return;
+    }
     let (clock, time) = shared.now();
     let Some(task) = actor::of(event.pid(), &shared.tasks, &clock) else {
         shared.count_mark_error();

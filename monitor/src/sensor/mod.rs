@@ -5,6 +5,7 @@
 
 mod actor;
 mod control_sockets;
+pub mod handle;
 mod hooks;
 mod load;
 mod maps;

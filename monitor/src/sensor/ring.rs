@@ -23,6 +23,9 @@ use crate::model::{Fact, Record};
 
 /// Most records that one batch takes from the ring, so that a flood does not grow it without end.
 const BATCH: usize = 4_096;
+/// Shortest time between two batches. The first event after a quiet moment goes on at once; a
+/// flood is taken in by the hundreds, or each event would cost a wake-up of every stage.
+const BREATH: Duration = Duration::from_millis(4);
 /// How often losses are looked up.
 const LOSSES_EVERY: Duration = Duration::from_secs(1);
 
@@ -48,11 +51,15 @@ impl Drain {
                 return;
             }
         };
-        let mut full = false;
+        let (mut full, mut last) = (false, Instant::now());
         loop {
             let stopping = self.shared.stopping();
             if !stopping && !full {
                 waiter.wait(&self.shared);
+                if let Some(early) = BREATH.checked_sub(last.elapsed()) {
+                    std::thread::sleep(early);
+                }
+                last = Instant::now();
             }
             let mut batch = Vec::new();
             // Opens first: an opener's exec is in the ring before its open is queued.

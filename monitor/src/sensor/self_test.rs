@@ -74,6 +74,11 @@ pub fn run(sensor: &Sensor, state_dir: &Path) -> Result<Vec<Silent>, String> {
             "the self-test could not make this hook fire on this host"
         );
     }
+    // Its inode's number goes to another file soon.
+    let watched = directory.join(WATCHED);
+    if let Ok(id) = file_id(&watched) {
+        sensor.unwatch_file(id, &watched);
+    }
     let _ = fs::remove_dir_all(&directory);
     Ok(silent)
 }
@@ -89,21 +94,22 @@ fn prepare(sensor: &Sensor, directory: &Path) -> std::io::Result<UnixListener> {
         .mode(0o600)
         .open(&watched)?
         .write_all(b"no credential: the sensor's self-test reads this file\n")?;
-    let id = |path: &Path| {
-        fs::metadata(path).map(|metadata| FileId {
-            dev: metadata.dev(),
-            ino: metadata.ino(),
-        })
-    };
     sensor
-        .watch_file(id(&watched)?, &watched)
+        .watch_file(file_id(&watched)?, &watched)
         .map_err(std::io::Error::other)?;
     let socket = directory.join(SOCKET);
     let listener = UnixListener::bind(&socket)?;
     sensor
-        .watch_socket(id(&socket)?, &socket)
+        .watch_socket(file_id(&socket)?, &socket)
         .map_err(std::io::Error::other)?;
     Ok(listener)
+}
+
+fn file_id(path: &Path) -> std::io::Result<FileId> {
+    fs::metadata(path).map(|metadata| FileId {
+        dev: metadata.dev(),
+        ino: metadata.ino(),
+    })
 }
 
 /// Runs the acts and returns the hooks whose act this host does not allow, with the reason.

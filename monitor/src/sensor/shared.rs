@@ -1,9 +1,11 @@
 //! What the sensor's threads share.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::time::{ClockId, clock_gettime};
@@ -14,6 +16,11 @@ use crate::model::{FileId, Timestamp};
 
 /// Opens that wait to be put in order with the ring's events. Beyond this they are counted as lost.
 const QUEUE: usize = 65_536;
+/// Opens by the same process within this time are one use. Short enough that no pid is given out
+/// again in between.
+const SAME_OPEN: Duration = Duration::from_millis(200);
+/// Most openers that are remembered for that.
+const RECENT: usize = 4_096;
 /// Files of credential directories that were looked at and hold nothing.
 const CLEAN: usize = 16_384;
 
@@ -24,6 +31,7 @@ pub(super) struct Shared {
     watched: RwLock<HashSet<FileId>>,
     clean: Mutex<HashMap<FileId, Version>>,
     opens: Mutex<Vec<Decoded>>,
+    recent: Mutex<HashMap<(i32, FileId), Instant>>,
     wake: OwnedFd,
     stop: AtomicBool,
     mark_events: AtomicU64,
@@ -67,6 +75,7 @@ impl Shared {
             watched: RwLock::default(),
             clean: Mutex::default(),
             opens: Mutex::default(),
+            recent: Mutex::default(),
             wake: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
             stop: AtomicBool::new(false),
             mark_events: AtomicU64::new(0),
@@ -141,6 +150,26 @@ impl Shared {
             },
             Version::of(stat),
         );
+    }
+
+    /// Whether this process opened this file a moment ago, and notes that it does now. Two opens in
+    /// a row are one use; asking who it is again would only make its loop dear for everybody.
+    pub(super) fn is_repeated(&self, pid: i32, file: FileId) -> bool {
+        let now = Instant::now();
+        let mut recent = lock(&self.recent);
+        if recent.len() >= RECENT {
+            recent.retain(|_, at| now.duration_since(*at) < SAME_OPEN);
+            if recent.len() >= RECENT {
+                recent.clear();
+            }
+        }
+        match recent.entry((pid, file)) {
+            Entry::Occupied(entry) if now.duration_since(*entry.get()) < SAME_OPEN => true,
+            entry => {
+                entry.insert_entry(now);
+                false
+            }
+        }
     }
 
     /// Queues what the fanotify thread saw, and wakes the thread that puts it in order.

@@ -229,32 +229,3 @@ fn ordinary_files_are_no_credentials() {
         }
     }
 }
-
-/// Prints what lies below the roots in `CREDWATCH_SCAN`, a list with colons, and how fast it was
-/// found. Run with `--ignored --nocapture`.
-#[test]
-#[ignore = "a measurement and a look at the machine at hand, with nothing to assert"]
-fn look_around() {
-    let list = std::env::var("CREDWATCH_SCAN").unwrap_or_else(|_| "/etc".to_owned());
-    let paths: Vec<&Path> = list.split(':').map(Path::new).collect();
-    let mut what = roots(&paths);
-    what.sniff_all = std::env::var_os("CREDWATCH_SNIFF_ALL").is_some();
-    for round in ["cold or not", "warm"] {
-        let start = std::time::Instant::now();
-        let (found, summary) = all(&what, &key());
-        let took = start.elapsed();
-        if round == "warm" {
-            for located in &found {
-                for credential in &located.credentials {
-                    println!(
-                        "{} {} {:?}",
-                        located.path.display(),
-                        credential.fingerprint,
-                        credential.label
-                    );
-                }
-            }
-        }
-        println!("{round}: {took:?} {summary:?}");
-    }
-}

@@ -16,7 +16,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use self::look::LOOKS_WINDOW;
 use super::known::Known;
-use super::{Counters, Found, Job, Request, Walked, WatchConfig, wake_up};
+use super::{Counters, Found, Job, Request, Walked, Wanted, WatchConfig, wake_up};
 use crate::credential::discovery::{Scan, skipped_mounts};
 use crate::credential::{FingerprintKey, places};
 use crate::model::FileId;
@@ -38,6 +38,7 @@ pub(super) struct Worker<F> {
     jobs: SyncSender<Job>,
     stop: Arc<AtomicBool>,
     counters: Arc<Counters>,
+    wanted: Wanted,
     tx: F,
     /// Watched directories by descriptor, and how many levels below each are watched too.
     directories: HashMap<WatchDescriptor, (PathBuf, u8)>,
@@ -79,6 +80,7 @@ impl<F: Fn(Found)> Worker<F> {
         jobs: SyncSender<Job>,
         stop: Arc<AtomicBool>,
         counters: Arc<Counters>,
+        wanted: Wanted,
         tx: F,
     ) -> Self {
         Self {
@@ -91,6 +93,7 @@ impl<F: Fn(Found)> Worker<F> {
             jobs,
             stop,
             counters,
+            wanted,
             tx,
             directories: HashMap::new(),
             descriptors: HashMap::new(),

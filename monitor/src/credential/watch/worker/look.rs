@@ -3,13 +3,14 @@
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::super::Found;
 use super::{Files, Worker};
 use crate::credential::discovery::{is_wanted, link_target};
-use crate::credential::inspect::{InspectError, file_id, inspect, modified};
+use crate::credential::inspect::{InspectError, file_id, inspect, inspect_any, modified};
 use crate::credential::places;
 use crate::model::LocatedFile;
 
@@ -41,10 +42,26 @@ impl<F: Fn(Found)> Worker<F> {
         self.counters.inspected.fetch_add(1, Ordering::Relaxed);
         match inspect(path, &self.key) {
             Ok(Some(located)) => self.located(located),
-            Ok(None) | Err(InspectError::TooLarge { .. }) => self.no_longer(path, &metadata),
+            Ok(None) => match self.wanted_at(path) {
+                Some(located) => self.located(located),
+                None => self.no_longer(path, &metadata),
+            },
+            Err(InspectError::TooLarge { .. }) => self.no_longer(path, &metadata),
             Err(InspectError::Missing(_)) => self.gone(path),
             Err(error) => tracing::debug!(%error, "a file was passed over"),
         }
+    }
+
+    /// A secret without a shape that somebody has spoken about, if that is all that lies here.
+    fn wanted_at(&self, path: &Path) -> Option<LocatedFile> {
+        let wanted = self.wanted.read().unwrap_or_else(PoisonError::into_inner);
+        if wanted.is_empty() {
+            return None;
+        }
+        let located = inspect_any(path, &self.key).ok()?;
+        let mut held = located.credentials.iter();
+        held.all(|of| wanted.contains(&of.fingerprint))
+            .then_some(located)
     }
 
     /// Whether a file was looked into often enough for now.

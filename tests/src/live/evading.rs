@@ -1,0 +1,234 @@
+//! Ways around the watch that must fail: descriptors that travel, processes that are gone at once,
+//! handles instead of paths, and file systems without a page cache of the usual kind.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use monitor::model::DetectionId;
+use monitor::model::alert::AlertStatus;
+
+use super::daemon::{Daemon, Place, shared};
+use super::host::{Partner, SshKey, command, compile, exe, python, run};
+
+const READ: DetectionId = DetectionId::RetiredCredentialRead;
+
+/// Forks so many children, each of which opens, reads and is gone, and does not wait for them.
+const STORM: &str = r#"
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    int children = atoi(argv[2]);
+    for (int i = 0; i < children; i++) {
+        pid_t child = fork();
+        if (child < 0) return 1;
+        if (child == 0) {
+            char buffer[64];
+            int fd = open(argv[1], O_RDONLY);
+            _exit(read(fd, buffer, sizeof buffer) > 0 ? 0 : 1);
+        }
+    }
+    int status, failed = 0;
+    while (wait(&status) > 0) failed += status != 0;
+    return failed != 0;
+}
+"#;
+
+#[test]
+fn of_three_hundred_readers_that_are_gone_at_once_none_is_missed() {
+    let _host = shared();
+    let place = Place::with("[detection]\nfold_quiet = \"2s\"");
+    let key = SshKey::ed25519(place.root().join("deploy"));
+    let storm = compile(&place.at(""), "storm", STORM);
+    let _daemon = Daemon::start(&place);
+    place.retire(&key.path);
+    let done = run(Command::new(&storm).arg(&key.path).arg("300"));
+    let by_storm = |alert: &monitor::model::Alert| {
+        let process = alert.process.as_ref();
+        key.is_in(alert) && process.is_some_and(|of| of.exe.as_deref() == storm.to_str())
+    };
+    let sum = place.wait("the sum", |alert| {
+        by_storm(alert) && alert.status == AlertStatus::Ended
+    });
+    assert_eq!(sum.repeats, 299);
+    let process = sum.process.unwrap();
+    assert_eq!(process.ancestors[0].pid, done.pid);
+    let used = place.usage();
+    let row = used
+        .iter()
+        .find(|row| Some(&*row.key.exe) == storm.to_str());
+    assert_eq!(row.unwrap().count, 300, "every use is counted: {used:#?}");
+    assert_eq!(place.status().lost, 0);
+}
+
+/// Takes a descriptor in by a socket and reads from it.
+const TAKER: &str = "import array, os, socket, sys\n\
+    s = socket.socket(socket.AF_UNIX)\n\
+    s.connect(sys.argv[1])\n\
+    fds = socket.recv_fds(s, 1, 1)[1]\n\
+    assert os.pread(fds[0], 64, 0)";
+
+#[test]
+fn a_descriptor_that_is_passed_on_names_who_reads() {
+    let _host = shared();
+    let place = Place::new();
+    let key = SshKey::ed25519(place.root().join("deploy"));
+    let _daemon = Daemon::start(&place);
+    let socket = place.at("socket");
+    let mut giver = Partner::start(&mut python(
+        "import os, socket, sys\n\
+         fd = os.open(sys.argv[1], os.O_RDONLY)\n\
+         s = socket.socket(socket.AF_UNIX)\n\
+         s.bind(sys.argv[2]); s.listen()\n\
+         print('open', flush=True)\n\
+         c, _ = s.accept()\n\
+         socket.send_fds(c, [b'.'], [fd])\n\
+         print('given', flush=True)\n\
+         sys.stdin.readline()",
+        &[&key.path, &socket],
+    ));
+    place.retire(&key.path);
+    let taker = run(&mut python(TAKER, &[&socket]));
+    assert_eq!(giver.listen(), "given");
+    let alert = place.wait("a descriptor by SCM_RIGHTS", taker.is(READ));
+    assert!(key.is_in(&alert));
+    assert_eq!(alert.process.unwrap().exe, Some(exe("python3")));
+    let giver = giver.finish();
+    place.silent("who only held it", giver.is(READ));
+}
+
+/// Reads a file by its handle, without any path to it.
+const BY_HANDLE: &str = r#"
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    struct { struct file_handle head; char room[128]; } handle;
+    char buffer[64];
+    int mount;
+    handle.head.handle_bytes = sizeof handle.room;
+    if (name_to_handle_at(AT_FDCWD, argv[1], &handle.head, &mount, 0)) return 1;
+    int directory = open("/var/tmp", O_RDONLY);
+    int fd = open_by_handle_at(directory, &handle.head, O_RDONLY);
+    if (fd < 0) return 2;
+    return read(fd, buffer, sizeof buffer) > 0 ? 0 : 3;
+}
+"#;
+
+/// Reads by io_uring, in a ring of its own: no read is ever called.
+const BY_RING: &str = r#"
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    struct io_uring_params p;
+    static char buffer[64];
+    memset(&p, 0, sizeof p);
+    int ring = syscall(SYS_io_uring_setup, 4, &p);
+    if (ring < 0) return 77;
+    size_t size = p.sq_off.array + p.sq_entries * sizeof(unsigned);
+    char *sq = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_SQ_RING);
+    struct io_uring_sqe *sqes = mmap(0, p.sq_entries * sizeof *sqes, PROT_READ | PROT_WRITE,
+                                     MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_SQES);
+    size_t cq_size = p.cq_off.cqes + p.cq_entries * sizeof(struct io_uring_cqe);
+    char *cq = mmap(0, cq_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_CQ_RING);
+    if (sq == MAP_FAILED || sqes == MAP_FAILED || cq == MAP_FAILED) return 2;
+    struct io_uring_cqe *cqes = (void *)(cq + p.cq_off.cqes);
+    unsigned *tail = (void *)(sq + p.sq_off.tail), *array = (void *)(sq + p.sq_off.array);
+    int results[2];
+    for (int step = 0; step < 2; step++) {
+        struct io_uring_sqe *sqe = &sqes[0];
+        memset(sqe, 0, sizeof *sqe);
+        if (step == 0) {
+            sqe->opcode = IORING_OP_OPENAT;
+            sqe->fd = AT_FDCWD;
+            sqe->addr = (unsigned long)argv[1];
+        } else {
+            sqe->opcode = IORING_OP_READ;
+            sqe->fd = results[0];
+            sqe->addr = (unsigned long)buffer;
+            sqe->len = sizeof buffer;
+        }
+        if (argc > 2) sqe->flags = IOSQE_ASYNC;
+        array[*tail & (p.sq_entries - 1)] = 0;
+        __atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
+        if (syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, 0, 0) < 0) return 3;
+        results[step] = cqes[step].res;
+        if (results[step] < 0) return 4;
+    }
+    return results[1] == sizeof buffer ? 0 : 5;
+}
+"#;
+
+#[test]
+fn handles_and_rings_are_no_way_around() {
+    let _host = shared();
+    let place = Place::new();
+    let by_handle = compile(&place.at(""), "by_handle", BY_HANDLE);
+    let by_ring = compile(&place.at(""), "by_ring", BY_RING);
+    let key = |name: &str| SshKey::ed25519(place.root().join(name));
+    let cases: [(&PathBuf, SshKey, &[&str]); 3] = [
+        (&by_handle, key("handle"), &[]),
+        (&by_ring, key("ring"), &[]),
+        (&by_ring, key("ring_worker"), &["async"]),
+    ];
+    let _daemon = Daemon::start(&place);
+    for (program, key, args) in &cases {
+        place.retire(&key.path);
+        let done = run(Command::new(program).arg(&key.path).args(*args));
+        let what = format!("{} {args:?}", program.display());
+        let alert = place.wait(&what, |alert| alert.id == READ && key.is_in(alert));
+        done.assert_time(&alert);
+        let process = alert.process.unwrap();
+        assert_eq!(
+            process.pid, done.pid,
+            "{what}: also when a worker thread did it"
+        );
+        assert_eq!(process.exe.as_deref(), program.to_str());
+    }
+}
+
+/// Maps what is already open, and touches it.
+const MAPPER: &str = "import mmap, os, sys\n\
+    fd = os.open(sys.argv[1], os.O_RDONLY)\n\
+    print('open', flush=True)\n\
+    sys.stdin.readline()\n\
+    how = sys.argv[2]\n\
+    assert os.pread(fd, 64, 0) if how == 'read' else mmap.mmap(fd, 0, prot=mmap.PROT_READ)[0]\n\
+    print('done', flush=True)\n\
+    sys.stdin.readline()";
+
+#[test]
+fn memory_file_systems_are_watched_as_well() {
+    let _host = shared();
+    let memory = tempfile::Builder::new()
+        .prefix("credwatch-live-")
+        .tempdir_in("/dev/shm")
+        .unwrap();
+    let place = Place::new();
+    let key = |name: &str| SshKey::ed25519(memory.path().join(name));
+    let _daemon = Daemon::start(&place);
+    let (opened, read, mapped) = (key("opened"), key("read"), key("mapped"));
+    let hold = |path: &Path, how: &str| Partner::start(&mut python(MAPPER, &[&path, &how]));
+    let (mut reader, mut mapper) = (hold(&read.path, "read"), hold(&mapped.path, "map"));
+    for key in [&opened, &read, &mapped] {
+        place.retire(&key.path);
+    }
+    let done = run(&mut command("cat", &[&opened.path]));
+    assert!(opened.is_in(&place.wait("an open", done.is(READ))));
+    for (partner, key, what) in [
+        (&mut reader, &read, "a read on an old descriptor"),
+        (&mut mapper, &mapped, "a mapping of an old descriptor"),
+    ] {
+        let pid = partner.pid();
+        partner.go_on();
+        assert_eq!(partner.listen(), "done");
+        let alert = place.wait(what, |alert| alert.id == READ && key.is_in(alert));
+        assert_eq!(alert.process.unwrap().pid, pid);
+    }
+}

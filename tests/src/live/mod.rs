@@ -1,0 +1,22 @@
+//! The real daemon on the real kernel: every act is really done, every alert comes out of a sink.
+//!
+//! These tests need root. They never skip: a machine on which one cannot run is a finding.
+
+mod daemon;
+mod host;
+
+mod appearing;
+mod connecting;
+mod control;
+mod declared;
+mod evading;
+mod folding;
+mod holding;
+mod identities;
+mod moving;
+mod namespaces;
+mod quiet;
+mod reading;
+mod recording;
+mod secrets;
+mod surviving;

@@ -20,6 +20,7 @@ use crate::model::{
 };
 use crate::sensor::Sensor;
 use crate::sensor::handle::Whereabouts;
+use crate::telemetry::Delays;
 
 /// Where outcomes go. The daemon stores and shows them; a recording only keeps the facts.
 pub(super) trait Output: Send {
@@ -44,6 +45,7 @@ pub(super) struct Core<O> {
     watch: Option<WatchHandle>,
     pub(super) key: Arc<FingerprintKey>,
     pub(super) events: u64,
+    pub(super) delays: Delays,
     pub(super) raised: u64,
     enricher: Enricher,
     followed: Followed,
@@ -67,14 +69,15 @@ impl<O: Output> Core<O> {
         watch: Option<WatchHandle>,
         key: Arc<FingerprintKey>,
         state_dir: &Path,
-    ) -> Self {
-        Self {
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
             detector: Detector::new(config.detection.clone()),
             output,
             sensor,
             watch,
             key,
             events: 0,
+            delays: Delays::new()?,
             raised: 0,
             enricher: Enricher::new(),
             followed: Followed::default(),
@@ -82,7 +85,7 @@ impl<O: Output> Core<O> {
             directories: BTreeSet::new(),
             declared: BTreeSet::new(),
             own: state_dir.to_owned(),
-        }
+        })
     }
 
     /// Takes in one fact of this moment.
@@ -124,6 +127,10 @@ impl<O: Output> Core<O> {
     /// Takes in a batch of the sensor.
     pub(super) async fn batch(&mut self, batch: Vec<Decoded>) {
         self.events += batch.len() as u64;
+        let now = self.sensor.now();
+        for decoded in &batch {
+            self.delays.note(now.since(decoded.time()));
+        }
         for decoded in batch {
             match decoded {
                 Decoded::Fact(Record {

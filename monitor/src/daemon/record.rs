@@ -61,7 +61,7 @@ async fn run(
     snapshot: &Snapshot,
 ) -> CommandResult {
     let mut parts = Parts::start(config, state_dir)?;
-    let mut core: Core<_> = parts.core(config, output, state_dir);
+    let mut core: Core<_> = parts.core(config, output, state_dir)?;
     startup::restore(&mut core, config, snapshot).await?;
     say(&format!(
         "recording to {}{}; Ctrl-C ends it",

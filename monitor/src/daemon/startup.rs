@@ -172,6 +172,7 @@ impl Parts {
             }
         }
         sensor.watch_control_sockets();
+        hold_shared_memory(&sensor);
         let (sender, found) = mpsc::channel(FOUND);
         let mut exclude = config.discovery.exclude.clone();
         exclude.push(state_dir.to_owned());
@@ -203,7 +204,7 @@ impl Parts {
         config: &Config,
         output: O,
         state_dir: &Path,
-    ) -> Core<O> {
+    ) -> anyhow::Result<Core<O>> {
         // Taken once: each run has one core.
         let watch = self.watch.take();
         Core::new(
@@ -214,6 +215,18 @@ impl Parts {
             Arc::clone(&self.key),
             state_dir,
         )
+    }
+}
+
+/// Where copies are made in memory: no page-cache hook sees reads there, and a file may be read
+/// before discovery has heard of it. Few programs open files there, so that all of them may wait for
+/// a look; in /tmp that would be a tax on every compiler.
+fn hold_shared_memory(sensor: &Sensor) {
+    let path = Path::new("/dev/shm");
+    if let Some(id) = super::look::directory_id(path)
+        && let Err(error) = sensor.watch_directory(id, path, true)
+    {
+        tracing::warn!(error, "copies in shared memory may be read unseen at first");
     }
 }
 
@@ -254,7 +267,7 @@ async fn daemon(options: &RunOptions) -> CommandResult {
     let sinks = Sinks::open(&sinks(&config, options.output)).map_err(anyhow::Error::from)?;
     let storage = StorageHandle::start(store)?;
     let mut parts = Parts::start(&config, &state_dir)?;
-    let mut core = parts.core(&config, Stored::new(storage.clone(), sinks), &state_dir);
+    let mut core = parts.core(&config, Stored::new(storage.clone(), sinks), &state_dir)?;
     let (changes, declared_in) = restore(&mut core, &config, &snapshot).await?;
     let now = Timestamp::now();
     let writes = changes.into_iter().map(|change| Write::Change(now, change));

@@ -229,7 +229,7 @@ fn every_address_of_the_metadata_services_is_watched() {
         assert_eq!((alert.credential, alert.evidence), (None, None));
     }
     // Nor for another address, nor for the resolver behind the same one.
-    let all = place.all(|alert| alert.id == METADATA);
+    let all = place.all(done.is(METADATA));
     assert_eq!(all.len(), addresses.len(), "{all:#?}");
 }
 

@@ -5,7 +5,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use monitor::control::protocol::{ChangeView, CredentialView, HookStatus, Status};
@@ -21,17 +20,42 @@ pub(super) const SOON: Duration = Duration::from_secs(8);
 /// How long a daemon may take to start, or to stop.
 const START: Duration = Duration::from_secs(30);
 
-/// Tests that load the host, or count what happens on it, run alone.
-static HOST: RwLock<()> = RwLock::new(());
+/// Tests that load the host, or count what happens on it, run alone: without others of this run and
+/// of any other run on this host.
+const LOCK: &str = "/var/tmp/credwatch-live.lock";
+
+/// A turn on this host, until it is dropped.
+pub(super) struct Turn {
+    _lock: File,
+}
 
 /// For a test that does not mind others.
-pub(super) fn shared() -> RwLockReadGuard<'static, ()> {
-    HOST.read().unwrap_or_else(PoisonError::into_inner)
+pub(super) fn shared() -> Turn {
+    let lock = lock();
+    lock.lock_shared().unwrap();
+    Turn { _lock: lock }
 }
 
 /// For a test that must be alone.
-pub(super) fn alone() -> RwLockWriteGuard<'static, ()> {
-    HOST.write().unwrap_or_else(PoisonError::into_inner)
+pub(super) fn alone() -> Turn {
+    let lock = lock();
+    lock.lock().unwrap();
+    Turn { _lock: lock }
+}
+
+fn lock() -> File {
+    let mut options = File::options();
+    let options = options.create(true).append(true);
+    options.open(LOCK).unwrap()
+}
+
+/// Whether an alert is about an act of this test program, or about the daemon itself: others may be
+/// at work on this host.
+pub(super) fn is_own(alert: &Alert) -> bool {
+    let test = std::process::id();
+    alert.process.as_ref().is_none_or(|process| {
+        process.pid == test || process.ancestors.iter().any(|of| of.pid == test)
+    })
 }
 
 /// The daemon under test: the one that is named, else one built from these sources.

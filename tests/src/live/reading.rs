@@ -1,9 +1,11 @@
 //! CW-101: a retired SSH key is read, by every path to it and every way of reading.
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use monitor::model::alert::AlertStatus;
 use monitor::model::{
@@ -267,7 +269,7 @@ fn who_reads_all_the_time_is_seen_when_the_key_is_retired() {
          while True:\n    os.pread(fd, 64, 0)\n    time.sleep(0.2)",
         &[&key.path],
     ));
-    std::thread::sleep(std::time::Duration::from_millis(600));
+    std::thread::sleep(Duration::from_millis(600));
     let retired = Timestamp::now();
     place.retire(&key.path);
     let alert = place.wait("a service that never stops to read", |alert| {
@@ -283,7 +285,13 @@ fn restoring_ends_it_and_retiring_begins_it_anew() {
     let place = Place::new();
     let key = SshKey::ed25519(place.root().join("deploy"));
     let _daemon = Daemon::start(&place);
-    let cat = || run(&mut command("cat", &[&key.path]));
+    let slowest = Cell::new(Duration::ZERO);
+    let cat = || {
+        let started = Instant::now();
+        let done = run(&mut command("cat", &[&key.path]));
+        slowest.set(slowest.get().max(started.elapsed()));
+        done
+    };
     let before = cat();
     place.silent("an active key", before.is(READ));
     for round in 0..3 {
@@ -303,5 +311,8 @@ fn restoring_ends_it_and_retiring_begins_it_anew() {
         .filter(|row| row.key.exe == exe("cat"))
         .map(|row| row.count)
         .sum();
-    assert_eq!(uses, 7, "every use is counted: {used:#?}");
+    // An open and a read that lie more than a second apart, on a machine that is that busy, are
+    // taken for two uses.
+    let exact = slowest.get() < Duration::from_millis(900);
+    assert!(uses == 7 || (uses > 7 && !exact), "{uses} uses: {used:#?}");
 }

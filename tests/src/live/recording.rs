@@ -13,7 +13,8 @@ use super::host::{Account, Done, SshKey, act, command, exe, run};
 fn recorded(place: &Place, key: &SshKey) -> (Done, std::path::PathBuf) {
     let file = place.at("live.rec");
     let mut record = place.client(&["record", file.to_str().unwrap(), "--duration", "6s"]);
-    let mut child: Child = record.stderr(Stdio::piped()).spawn().unwrap();
+    record.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child: Child = record.spawn().unwrap();
     place.until("the recording has begun", || {
         fs::metadata(&file).is_ok_and(|of| of.len() > 2_000)
     });

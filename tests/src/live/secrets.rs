@@ -140,9 +140,7 @@ fn files_below(directory: &Path, to: &mut Vec<PathBuf>) {
 }
 
 fn holds(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack
-        .windows(needle.len())
-        .any(|window| window == needle)
+    memchr::memmem::find(haystack, needle).is_some()
 }
 
 /// Fails where any of the files holds any form of a secret.

@@ -3,9 +3,9 @@
 
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use monitor_common::{FileKey, Hook, NamedFileRecord, kind};
+use monitor_common::{Hook, NamedFileRecord, kind};
 
-use super::file_read::{is_clean, name_of, seconds};
+use super::file_read::{file_of, is_clean, name_of, seconds};
 use crate::emit::{Wake, emit};
 use crate::kernel::{direct, offset};
 use crate::maps::{SEEN_NAMES, TASKS, WATCHED_FILES};
@@ -38,13 +38,7 @@ pub fn file_write(context: BtfTracePointContext) -> i32 {
     if inode.is_null() {
         return 0;
     }
-    let superblock: *const u8 = unsafe { direct(inode, offset!(inode_superblock)) };
-    let dev: u32 = unsafe { direct(superblock, offset!(superblock_dev)) };
-    let ino: u64 = unsafe { direct(inode, offset!(inode_number)) };
-    let file = FileKey {
-        dev: u64::from(dev),
-        ino,
-    };
+    let file = file_of(inode);
     let (_, seen) = name_of(inode, file);
     if WATCHED_FILES.get_ptr(file).is_some() {
         return 0;

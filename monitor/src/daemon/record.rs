@@ -9,8 +9,9 @@ use anyhow::Context as _;
 
 use super::core::Core;
 use super::output::{Recorded, say};
+use super::parts::Parts;
 use super::privileges;
-use super::startup::{self, Parts};
+use super::startup;
 use crate::cli::{CommandError, CommandResult, RecordArgs};
 use crate::config::Config;
 use crate::model::Fact;

@@ -103,14 +103,14 @@ fn watched(file: FileKey, hook: Hook, kind: u16) {
 #[inline(always)]
 fn unknown(inode: *const u8, file: FileKey, hook: Hook) {
     let (dentry, seen) = name_of(inode, file);
-    let met = SEEN_NAMES.get_ptr(&seen).map(|at| unsafe { *at });
+    let met = SEEN_NAMES.get_ptr(seen).map(|at| unsafe { *at });
     if met == Some(0) {
         return;
     }
     let may_be_copy = met.is_some_and(|at| seconds().wrapping_sub(at) < CLEAN_SECONDS);
     if !may_be_copy {
         if !is_watched(dentry, file.dev) {
-            let _ = SEEN_NAMES.insert(&seen, 0u32, 0);
+            let _ = SEEN_NAMES.insert(seen, 0u32, 0);
             return;
         }
         if is_clean(&seen) {

@@ -44,7 +44,7 @@ pub fn file_write(context: BtfTracePointContext) -> i32 {
         return 0;
     }
     // Before the daemon has had a look: somebody may read the copy at once.
-    let _ = SEEN_NAMES.insert(&seen, now, 0);
+    let _ = SEEN_NAMES.insert(seen, now, 0);
     if is_clean(&seen) {
         return 0;
     }

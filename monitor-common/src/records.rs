@@ -110,7 +110,7 @@ shared! {
 
 shared! {
     /// A name at an inode, as it was compared with what is watched.
-    #[derive(PartialEq, Eq, Hash)]
+    #[derive(PartialEq, Eq, Hash, Debug)]
     pub struct SeenName = 32 {
         /// The file.
         pub file: FileKey,
@@ -229,13 +229,13 @@ shared! {
 
 shared! {
     /// A file that the daemon should look at.
-    pub struct NamedFileRecord = 920 {
+    pub struct NamedFileRecord = 936 {
         /// Header.
         pub header: Header,
         /// The task.
         pub task: TaskInfo,
-        /// The file.
-        pub file: FileKey,
+        /// The file by the name that was met.
+        pub seen: SeenName,
         /// Its path below the root of its file system.
         pub path: ReversedPath,
     }

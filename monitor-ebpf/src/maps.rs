@@ -35,13 +35,16 @@ pub static WATCHED_DIRECTORIES: HashMap<FileKey, u32, 16_384, NO_PREALLOC> = Has
 #[btf_map]
 pub static WATCHED_NAMES: HashMap<[u8; NAME_BYTES], u32, 256, NO_PREALLOC> = HashMap::new();
 
-/// Files that were looked at and hold nothing, so that each is reported once. Written by the
-/// daemon, and emptied of a file when it changes.
+/// Files that were looked at and hold nothing, with the second of CLOCK_BOOTTIME when that was, so
+/// that each is reported once in a while. By name too, because an inode number is given out again.
+/// Written by the daemon.
 #[btf_map]
-pub static CLEAN_FILES: LruHashMap<FileKey, u32, 16_384> = LruHashMap::new();
+pub static CLEAN_FILES: LruHashMap<SeenName, u32, 16_384> = LruHashMap::new();
 
-/// Names at inodes that were compared with the watched names and directories and are none of them:
-/// a lookup instead of a walk for each file that is read again.
+/// Names at inodes that were met before. 0: compared with the watched names and directories and
+/// none of them, so that a file that is read again costs a lookup and no walk. Else the second of
+/// CLOCK_BOOTTIME at which a process wrote it that had just read a credential: whoever reads it may
+/// be reading a copy, and the daemon is told even if it has not looked into it yet.
 #[btf_map]
 pub static SEEN_NAMES: LruHashMap<SeenName, u32, 32_768> = LruHashMap::new();
 

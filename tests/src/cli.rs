@@ -7,10 +7,10 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 /// The program, built once for this run of the tests from the same sources and profile. A machine
-/// without cargo names a built one in `CREDWATCH_BINARY`.
+/// without cargo names a built one in `CREDWATCH_BIN`.
 pub(crate) fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| match std::env::var_os("CREDWATCH_BINARY") {
+    PROGRAM.get_or_init(|| match std::env::var_os("CREDWATCH_BIN") {
         Some(path) => PathBuf::from(path),
         None => build(),
     })

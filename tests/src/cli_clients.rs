@@ -8,7 +8,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
-use monitor::control::protocol::{ChangeView, CredentialView, HookStatus, SinkStatus, Status};
+use monitor::control::protocol::{
+    ChangeView, CredentialView, Delay, HookStatus, SinkStatus, Status,
+};
 use monitor::control::{PeerUser, Request, Response, Server, socket_path};
 use monitor::model::{
     Alert, AlertStatus, Credential, CredentialKind, CredentialState, DetectionId, FileId,
@@ -83,6 +85,11 @@ fn status() -> Status {
         }],
         lost: 7,
         events: 123_456,
+        delay: Delay {
+            p50_us: 900,
+            p99_us: 4_100,
+            max_us: 52_000,
+        },
         credentials: 3,
         watched_files: 4,
         identities: 5,

@@ -40,6 +40,7 @@ const STAGES: &[(&str, &[&str])] = &[
             "sensor",
             "sinks",
             "storage",
+            "telemetry",
         ],
     ),
 ];

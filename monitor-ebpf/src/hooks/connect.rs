@@ -100,6 +100,5 @@ fn address(addr: &bpf_sock_addr, family: u32) -> [u8; 16] {
 /// Compares without memcmp, which the BPF target has none of.
 #[inline(always)]
 fn same(a: &[u8; 16], b: &[u8; 16]) -> bool {
-    let [a, b]: [[u64; 2]; 2] = unsafe { [core::mem::transmute(*a), core::mem::transmute(*b)] };
-    a[0] == b[0] && a[1] == b[1]
+    u128::from_ne_bytes(*a) == u128::from_ne_bytes(*b)
 }

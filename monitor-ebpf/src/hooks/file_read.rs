@@ -19,6 +19,10 @@ use crate::maps::{
 };
 use crate::{path, task};
 
+/// How long a look at a file that found nothing holds, and the suspicion that one is a copy, in
+/// seconds.
+const CLEAN_SECONDS: u32 = 60;
+
 /// Content was read.
 #[btf_tracepoint(function = "mm_filemap_get_pages")]
 pub fn file_read(context: BtfTracePointContext) -> i32 {
@@ -47,17 +51,22 @@ fn accessed(mapping: *const u8, from_start: bool, hook: Hook, kind: u16) {
     if inode.is_null() {
         return;
     }
-    let superblock: *const u8 = unsafe { direct(inode, offset!(inode_superblock)) };
-    let dev: u32 = unsafe { direct(superblock, offset!(superblock_dev)) };
-    let ino: u64 = unsafe { direct(inode, offset!(inode_number)) };
-    let file = FileKey {
-        dev: u64::from(dev),
-        ino,
-    };
+    let file = file_of(inode);
     if WATCHED_FILES.get_ptr(file).is_some() {
         watched(file, hook, kind);
     } else if from_start {
         unknown(inode, file, hook);
+    }
+}
+
+/// An inode's key. Three direct loads: these hooks run on every read through the page cache.
+#[inline(always)]
+pub fn file_of(inode: *const u8) -> FileKey {
+    let superblock: *const u8 = unsafe { direct(inode, offset!(inode_superblock)) };
+    let dev: u32 = unsafe { direct(superblock, offset!(superblock_dev)) };
+    FileKey {
+        dev: u64::from(dev),
+        ino: unsafe { direct(inode, offset!(inode_number)) },
     }
 }
 
@@ -73,7 +82,7 @@ fn watched(file: FileKey, hook: Hook, kind: u16) {
         fired(hook);
         return;
     }
-    let now = ((unsafe { bpf_ktime_get_boot_ns() } / 1_000_000_000) as u32).max(1);
+    let now = seconds();
     if info.read_at == now && info.read_ino == file.ino {
         // The same use, which the daemon would count once: a process that reads one file in a loop
         // must not be able to fill the ring.
@@ -93,22 +102,20 @@ fn watched(file: FileKey, hook: Hook, kind: u16) {
 /// daemon should look at it.
 #[inline(always)]
 fn unknown(inode: *const u8, file: FileKey, hook: Hook) {
-    let alias = follow(inode, offset!(inode_aliases));
-    let dentry = alias.wrapping_sub(offset!(dentry_alias) as usize);
-    let seen = SeenName {
-        file,
-        hash_len: read(dentry, offset!(dentry_hash_len)),
-        generation: WATCH_GENERATION.get(0).copied().unwrap_or(0),
-    };
-    if SEEN_NAMES.get_ptr(&seen).is_some() {
+    let (dentry, seen) = name_of(inode, file);
+    let met = SEEN_NAMES.get_ptr(seen).map(|at| unsafe { *at });
+    if met == Some(0) {
         return;
     }
-    if !is_watched(dentry, file.dev) {
-        let _ = SEEN_NAMES.insert(&seen, 1u32, 0);
-        return;
-    }
-    if CLEAN_FILES.get_ptr(file).is_some() {
-        return;
+    let may_be_copy = met.is_some_and(|at| seconds().wrapping_sub(at) < CLEAN_SECONDS);
+    if !may_be_copy {
+        if !is_watched(dentry, file.dev) {
+            let _ = SEEN_NAMES.insert(seen, 0u32, 0);
+            return;
+        }
+        if is_clean(&seen) {
+            return;
+        }
     }
     let info = task::current_info();
     if info.is_null() {
@@ -122,9 +129,38 @@ fn unknown(inode: *const u8, file: FileKey, hook: Hook) {
     emit::<NamedFileRecord>(hook, kind::FILE_NAMED, Wake::Now, |record| {
         let record = unsafe { &mut *record };
         record.task = *info;
-        record.file = file;
+        record.seen = seen;
         path::of_inode(inode, &mut record.path);
     });
+}
+
+/// The dentry by which an inode is known, and what tells this name at this inode from any other.
+#[inline(always)]
+pub fn name_of(inode: *const u8, file: FileKey) -> (*const u8, SeenName) {
+    let alias = follow(inode, offset!(inode_aliases));
+    let dentry = alias.wrapping_sub(offset!(dentry_alias) as usize);
+    let seen = SeenName {
+        file,
+        hash_len: read(dentry, offset!(dentry_hash_len)),
+        generation: WATCH_GENERATION.get(0).copied().unwrap_or(0),
+    };
+    (dentry, seen)
+}
+
+/// Whether the daemon has looked at this file a short while ago and found nothing. Its content may
+/// have changed since, so that does not hold for ever.
+#[inline(always)]
+pub fn is_clean(seen: &SeenName) -> bool {
+    let Some(at) = CLEAN_FILES.get_ptr(seen) else {
+        return false;
+    };
+    seconds().wrapping_sub(unsafe { *at }) < CLEAN_SECONDS
+}
+
+/// Seconds of CLOCK_BOOTTIME; never 0, which stands for "never".
+#[inline(always)]
+pub fn seconds() -> u32 {
+    ((unsafe { bpf_ktime_get_boot_ns() } / 1_000_000_000) as u32).max(1)
 }
 
 /// Whether a name, or the directory that holds it, is watched.

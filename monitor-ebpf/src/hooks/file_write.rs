@@ -1,14 +1,14 @@
 //! `mm_filemap_add_to_page_cache(struct folio *folio)`: a file gets new pages. After a process has
 //! read a credential, the files that it writes may hold a copy of it, and the daemon should look.
 
-use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use monitor_common::{FileKey, Hook, NamedFileRecord, kind};
+use monitor_common::{Hook, NamedFileRecord, kind};
 
+use super::file_read::{file_of, is_clean, name_of, seconds};
 use crate::emit::{Wake, emit};
 use crate::kernel::{direct, offset};
-use crate::maps::{CLEAN_FILES, TASKS, WATCHED_FILES};
+use crate::maps::{SEEN_NAMES, TASKS, WATCHED_FILES};
 use crate::{path, task};
 
 /// How long after a read of a credential the reader's own writes are of interest, in seconds.
@@ -25,7 +25,7 @@ pub fn file_write(context: BtfTracePointContext) -> i32 {
     if info.read_at == 0 || info.pid == offset!(own_pid) {
         return 0;
     }
-    let now = (unsafe { bpf_ktime_get_boot_ns() } / 1_000_000_000) as u32;
+    let now = seconds();
     if now.wrapping_sub(info.read_at) > COPY_WINDOW {
         return 0;
     }
@@ -38,20 +38,20 @@ pub fn file_write(context: BtfTracePointContext) -> i32 {
     if inode.is_null() {
         return 0;
     }
-    let superblock: *const u8 = unsafe { direct(inode, offset!(inode_superblock)) };
-    let dev: u32 = unsafe { direct(superblock, offset!(superblock_dev)) };
-    let ino: u64 = unsafe { direct(inode, offset!(inode_number)) };
-    let file = FileKey {
-        dev: u64::from(dev),
-        ino,
-    };
-    if WATCHED_FILES.get_ptr(file).is_some() || CLEAN_FILES.get_ptr(file).is_some() {
+    let file = file_of(inode);
+    let (_, seen) = name_of(inode, file);
+    if WATCHED_FILES.get_ptr(file).is_some() {
+        return 0;
+    }
+    // Before the daemon has had a look: somebody may read the copy at once.
+    let _ = SEEN_NAMES.insert(seen, now, 0);
+    if is_clean(&seen) {
         return 0;
     }
     emit::<NamedFileRecord>(Hook::FileWrite, kind::FILE_WRITE, Wake::Now, |record| {
         let record = unsafe { &mut *record };
         record.task = *info;
-        record.file = file;
+        record.seen = seen;
         path::of_inode(inode, &mut record.path);
     });
     0

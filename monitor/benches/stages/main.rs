@@ -10,11 +10,12 @@ mod ratio;
 mod recognise;
 mod tasks;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use criterion::Criterion;
 
 fn main() {
+    let began = SystemTime::now();
     let mut criterion = Criterion::default()
         .output_directory(&ratio::directory())
         .warm_up_time(Duration::from_millis(200))
@@ -29,6 +30,6 @@ fn main() {
     criterion.final_summary();
     // `cargo test --benches` and `cargo bench -- --test` run everything once and measure nothing.
     if std::env::args().any(|argument| argument == "--bench") {
-        ratio::print();
+        ratio::print(began);
     }
 }

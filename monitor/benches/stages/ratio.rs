@@ -48,9 +48,9 @@ pub(super) fn pair(
     });
 }
 
-/// Prints a line for each pair that was measured in this run.
-pub(super) fn print() {
-    let began = SystemTime::now() - std::time::Duration::from_secs(600);
+/// Prints a line for each pair that was measured since `began`: files of earlier runs lie there
+/// too.
+pub(super) fn print(began: SystemTime) {
     println!("\n{:<34} {:>12}  ratio to its baseline", "", "ns");
     PAIRS.with_borrow(|pairs| {
         for pair in pairs {

@@ -18,7 +18,7 @@ pub struct ReplayArgs {
     /// The recording.
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
-    /// A configuration whose [detection] settings to use. Without it the defaults hold, and not
+    /// A configuration whose `detection` section to use. Without it the defaults hold, and not
     /// this host's, so that a recording gives the same alerts everywhere.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,

@@ -34,6 +34,10 @@ pub(super) fn status(args: &StatusArgs) -> CommandResult {
     output::answer(status.as_ref(), args.output, table)
 }
 
+fn millis(micros: u64) -> String {
+    format!("{}.{}", micros / 1_000, micros / 100 % 10)
+}
+
 fn table(status: &Status) -> String {
     let mut facts = Rows::new(&["CREDWATCH", &status.version]);
     let ready = if status.ready { "yes" } else { "not yet" };
@@ -51,6 +55,15 @@ fn table(status: &Status) -> String {
     ] {
         facts.add([name.into(), number.into()]);
     }
+
+    let delay = status.delay;
+    let delay = format!(
+        "{} ms at most for half of the events, {} ms for 99 in 100, {} ms for all",
+        millis(delay.p50_us),
+        millis(delay.p99_us),
+        millis(delay.max_us)
+    );
+    facts.add(["delay".into(), delay.as_str().into()]);
 
     let mut hooks = Rows::new(&["HOOK", "ATTACHED", "FIRED", "LOST", "BACKEND", "NOTE"]);
     for hook in &status.hooks {

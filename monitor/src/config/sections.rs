@@ -32,6 +32,7 @@ impl Default for DiscoveryConfig {
                 "/home",
                 "/opt",
                 "/root",
+                "/run/credentials",
                 "/run/secrets",
                 "/srv",
                 "/usr/local/etc",

@@ -88,6 +88,8 @@ pub struct Status {
     pub lost: u64,
     /// Events taken in since start.
     pub events: u64,
+    /// How long events waited between the kernel and the pipeline.
+    pub delay: Delay,
     /// Credentials known.
     pub credentials: u64,
     /// Files watched in the kernel.
@@ -98,6 +100,17 @@ pub struct Status {
     pub alerts: u64,
     /// Every sink.
     pub sinks: Vec<SinkStatus>,
+}
+
+/// How long events waited, in microseconds; 0 before the first event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delay {
+    /// The median.
+    pub p50_us: u64,
+    /// What one in a hundred exceeded.
+    pub p99_us: u64,
+    /// The longest.
+    pub max_us: u64,
 }
 
 /// One hook of the sensor.

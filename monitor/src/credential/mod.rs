@@ -5,7 +5,7 @@
 //! words, and fingerprints that are either public already or an HMAC.
 //!
 //! [`discovery`] walks the places where credentials lie, [`watch`] hears of files as they appear,
-//! [`inspect`] opens one file, and [`recognise`] says what is in it.
+//! [`mod@inspect`] opens one file, and [`mod@recognise`] says what is in it.
 
 pub mod discovery;
 pub mod fingerprint;

@@ -6,7 +6,7 @@ use super::core::Core;
 use super::output::Stored;
 use super::restore::DeclaredIn;
 use super::target::{self, TargetError};
-use crate::control::protocol::{HookStatus, SinkStatus, Status};
+use crate::control::protocol::{Delay, HookStatus, SinkStatus, Status};
 use crate::control::{PeerUser, Request, Response, views};
 use crate::model::{CredentialState, Fact, Target, Timestamp};
 use crate::registry::Registry;
@@ -193,6 +193,11 @@ fn status(core: &Core<Stored>, context: &Context) -> Status {
         lost: hooks.iter().map(|hook| hook.lost).sum::<u64>() + core.output.storage.stats().dropped,
         hooks,
         events: core.events,
+        delay: Delay {
+            p50_us: core.delays.quantile(0.5),
+            p99_us: core.delays.quantile(0.99),
+            max_us: core.delays.quantile(1.0),
+        },
         credentials: credentials as u64,
         watched_files: core.sensor.watched_files() as u64,
         identities: identities as u64,

@@ -20,6 +20,7 @@ use crate::model::{
 };
 use crate::sensor::Sensor;
 use crate::sensor::handle::Whereabouts;
+use crate::telemetry::Delays;
 
 /// Where outcomes go. The daemon stores and shows them; a recording only keeps the facts.
 pub(super) trait Output: Send {
@@ -44,6 +45,7 @@ pub(super) struct Core<O> {
     watch: Option<WatchHandle>,
     pub(super) key: Arc<FingerprintKey>,
     pub(super) events: u64,
+    pub(super) delays: Delays,
     pub(super) raised: u64,
     enricher: Enricher,
     followed: Followed,
@@ -67,14 +69,15 @@ impl<O: Output> Core<O> {
         watch: Option<WatchHandle>,
         key: Arc<FingerprintKey>,
         state_dir: &Path,
-    ) -> Self {
-        Self {
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
             detector: Detector::new(config.detection.clone()),
             output,
             sensor,
             watch,
             key,
             events: 0,
+            delays: Delays::new()?,
             raised: 0,
             enricher: Enricher::new(),
             followed: Followed::default(),
@@ -82,7 +85,7 @@ impl<O: Output> Core<O> {
             directories: BTreeSet::new(),
             declared: BTreeSet::new(),
             own: state_dir.to_owned(),
-        }
+        })
     }
 
     /// Takes in one fact of this moment.
@@ -127,6 +130,10 @@ impl<O: Output> Core<O> {
     /// Takes in a batch of the sensor.
     pub(super) async fn batch(&mut self, batch: Vec<Decoded>) {
         self.events += batch.len() as u64;
+        let now = self.sensor.now();
+        for decoded in &batch {
+            self.delays.note(now.since(decoded.time()));
+        }
         for decoded in batch {
             match decoded {
                 Decoded::Fact(Record {
@@ -305,7 +312,7 @@ impl<O: Output> Core<O> {
     async fn look(&mut self, look: Look) {
         let path = look::paths(look.file, &look.path).into_iter().next();
         let Some(path) = path.filter(|path| !path.starts_with(&self.own)) else {
-            self.sensor.set_clean(look.file);
+            self.sensor.set_clean(&look);
             return;
         };
         match self.inspect(&path) {
@@ -326,7 +333,7 @@ impl<O: Output> Core<O> {
                 }
             }
             _ => {
-                self.sensor.set_clean(look.file);
+                self.sensor.set_clean(&look);
                 if look.reason == LookReason::WrittenAfterRead {
                     let now = Instant::now();
                     let times = AGAIN.map(|ms| now + std::time::Duration::from_millis(ms));

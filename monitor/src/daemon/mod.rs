@@ -7,9 +7,11 @@ mod followed;
 mod look;
 mod offline;
 mod output;
+mod parts;
 mod privileges;
 mod record;
 mod restore;
+mod serve;
 mod startup;
 mod target;
 

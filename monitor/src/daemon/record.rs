@@ -9,8 +9,9 @@ use anyhow::Context as _;
 
 use super::core::Core;
 use super::output::{Recorded, say};
+use super::parts::Parts;
 use super::privileges;
-use super::startup::{self, Parts};
+use super::startup;
 use crate::cli::{CommandError, CommandResult, RecordArgs};
 use crate::config::Config;
 use crate::model::Fact;
@@ -61,7 +62,7 @@ async fn run(
     snapshot: &Snapshot,
 ) -> CommandResult {
     let mut parts = Parts::start(config, state_dir)?;
-    let mut core: Core<_> = parts.core(config, output, state_dir);
+    let mut core: Core<_> = parts.core(config, output, state_dir)?;
     startup::restore(&mut core, config, snapshot).await?;
     say(&format!(
         "recording to {}{}; Ctrl-C ends it",

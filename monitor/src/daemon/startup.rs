@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -11,27 +10,22 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::control::{Asked, Context, answer, forward};
+use super::control::{Context, forward};
 use super::core::{Core, Output};
 use super::output::{Stored, say};
+use super::parts::Parts;
 use super::privileges;
 use super::restore::{self, DeclaredIn};
+use super::serve::serve;
 use crate::cli::{CommandError, CommandResult, StreamFormat};
 use crate::config::{Colour, Config, SinkConfig, SinkKind};
 use crate::control::{DEFAULT_STATE_DIR, Server, socket_path};
-use crate::credential::{
-    DirectoryWatch, FingerprintKey, Found, Scan, WatchConfig, WatchHandle, inspect_open, places,
-};
-use crate::decode::Decoded;
 use crate::model::{AlertStatus, Fact, RegistryChange, Severity, Timestamp};
-use crate::sensor::{self, LoadError, Sensor, self_test};
 use crate::sinks::Sinks;
 use crate::storage::{Mode, Snapshot, StorageHandle, Store, Write};
 
 /// Where the configuration lies when none is named.
 const CONFIG: &str = "/etc/credwatch/credwatch.toml";
-/// Files found by discovery that may wait.
-const FOUND: usize = 1_024;
 /// How long sinks and database have at the end.
 const END: Duration = Duration::from_secs(5);
 
@@ -143,80 +137,6 @@ impl Signals {
     }
 }
 
-/// What watches: the sensor and discovery, with their queues.
-pub(super) struct Parts {
-    pub(super) sensor: Arc<Sensor>,
-    pub(super) batches: mpsc::Receiver<Vec<Decoded>>,
-    pub(super) found: mpsc::Receiver<Found>,
-    watch: Option<WatchHandle>,
-    key: Arc<FingerprintKey>,
-}
-
-impl Parts {
-    pub(super) fn start(config: &Config, state_dir: &Path) -> Result<Self, CommandError> {
-        let key = FingerprintKey::load_or_create(state_dir).map_err(anyhow::Error::from)?;
-        let key = Arc::new(key);
-        let for_sensor = Arc::clone(&key);
-        let (sensor, batches) = Sensor::start(sensor::Options {
-            ring_bytes: config.sensor.ring_bytes,
-            wakeup_interval: config.sensor.wakeup_interval,
-            permission_events: config.sensor.permission_events,
-            inspect: Arc::new(move |file, path| {
-                inspect_open(file, path, &for_sensor).ok().flatten()
-            }),
-        })
-        .map_err(|error: LoadError| anyhow::Error::from(error))?;
-        for name in places::watched_basenames() {
-            if !sensor.watch_name(name) {
-                tracing::warn!(name, "this name cannot be watched in the kernel");
-            }
-        }
-        sensor.watch_control_sockets();
-        let (sender, found) = mpsc::channel(FOUND);
-        let mut exclude = config.discovery.exclude.clone();
-        exclude.push(state_dir.to_owned());
-        let watch = WatchConfig {
-            scan: Scan {
-                roots: config.discovery.roots.clone(),
-                exclude,
-                max_files: config.discovery.max_files,
-                ..Scan::default()
-            },
-            ..WatchConfig::default()
-        };
-        let watch = DirectoryWatch::start(watch, Arc::clone(&key), move |found| {
-            // Waits for room: discovery may be slow, and must not lose anything.
-            let _ = sender.blocking_send(found);
-        })
-        .map_err(anyhow::Error::from)?;
-        Ok(Self {
-            sensor: Arc::new(sensor),
-            batches,
-            found,
-            watch: Some(watch),
-            key,
-        })
-    }
-
-    pub(super) fn core<O: Output>(
-        &mut self,
-        config: &Config,
-        output: O,
-        state_dir: &Path,
-    ) -> Core<O> {
-        // Taken once: each run has one core.
-        let watch = self.watch.take();
-        Core::new(
-            config,
-            output,
-            Arc::clone(&self.sensor),
-            watch,
-            Arc::clone(&self.key),
-            state_dir,
-        )
-    }
-}
-
 /// Brings back what was known, and what the registry's files say. Returns the changes that are
 /// new to the database, and where targets are declared.
 pub(super) async fn restore<O: Output>(
@@ -254,7 +174,7 @@ async fn daemon(options: &RunOptions) -> CommandResult {
     let sinks = Sinks::open(&sinks(&config, options.output)).map_err(anyhow::Error::from)?;
     let storage = StorageHandle::start(store)?;
     let mut parts = Parts::start(&config, &state_dir)?;
-    let mut core = parts.core(&config, Stored::new(storage.clone(), sinks), &state_dir);
+    let mut core = parts.core(&config, Stored::new(storage.clone(), sinks), &state_dir)?;
     let (changes, declared_in) = restore(&mut core, &config, &snapshot).await?;
     let now = Timestamp::now();
     let writes = changes.into_iter().map(|change| Write::Change(now, change));
@@ -291,141 +211,6 @@ async fn daemon(options: &RunOptions) -> CommandResult {
     storage.shutdown().await?;
     say("credwatch has stopped; what it knows is stored");
     result
-}
-
-/// The loop: one task owns all state, and everything comes to it by queues.
-async fn serve(
-    core: &mut Core<Stored>,
-    parts: &mut Parts,
-    mut asked: mpsc::Receiver<Asked>,
-    mut context: Context,
-    config: &Config,
-) -> CommandResult {
-    let failed = |error: io::Error| anyhow!("cannot wait for signals: {error}");
-    let mut signals = Signals::new().map_err(failed)?;
-    let mut reload = signal(SignalKind::hangup()).map_err(failed)?;
-    let mut tick = ticks();
-    let mut slow = interval(Duration::from_secs(10));
-    for hook in core
-        .sensor
-        .hooks()
-        .into_iter()
-        .filter(|hook| !hook.attached)
-    {
-        if hook.name == "file_open" && !config.sensor.permission_events {
-            continue;
-        }
-        let reason = hook.failure.unwrap_or_default();
-        core.fact(Fact::HookFailed {
-            hook: hook.name.to_owned(),
-            backend: hook.backend,
-            reason: format!("{reason}; not seen: {}", hook.blind_to),
-        })
-        .await;
-    }
-    let (test, mut tested) = start_self_test(&core.sensor, &context.state_dir);
-    let (mut scanned, mut proven) = (false, false);
-    loop {
-        tokio::select! {
-            Some(batch) = parts.batches.recv() => core.batch(batch).await,
-            Some(found) = parts.found.recv() => {
-                scanned |= matches!(found, Found::ScanDone(_));
-                core.found(found).await;
-            }
-            Some((request, peer, reply)) = asked.recv() => {
-                // A client that has gone away wants no answer.
-                let _ = reply.send(answer(request, &peer, core, &context).await);
-            }
-            Some(failure) = tested.recv(), if !proven => match failure {
-                Some(failure) => core.fact(failure).await,
-                None => proven = true,
-            },
-            _ = tick.tick() => core.tick().await,
-            _ = slow.tick() => {
-                core.output.store_seen();
-                let sensor = Arc::clone(&core.sensor);
-                tokio::task::spawn_blocking(move || sensor.watch_control_sockets());
-            }
-            _ = reload.recv() => context.declared_in = reread(core, &context, config).await,
-            () = signals.end() => break,
-        }
-        if !context.ready && scanned && proven {
-            context.ready = true;
-            let (credentials, _) = core.detector.state.registry.counts();
-            say(&format!(
-                "ready: {credentials} credentials known, {} files watched; try `credwatch retire ./key && cat ./key`",
-                core.sensor.watched_files()
-            ));
-        }
-    }
-    drop(test);
-    Ok(())
-}
-
-/// Runs the self-test on a thread; `None` says that it is over.
-fn start_self_test(
-    sensor: &Arc<Sensor>,
-    state_dir: &Path,
-) -> (tokio::task::JoinHandle<()>, mpsc::Receiver<Option<Fact>>) {
-    let (sender, receiver) = mpsc::channel(32);
-    let (sensor, state_dir) = (Arc::clone(sensor), state_dir.to_owned());
-    let test = tokio::task::spawn_blocking(move || {
-        let failures = match self_test::run(&sensor, &state_dir) {
-            Ok(silent) => silent
-                .into_iter()
-                .map(|silent| Fact::HookFailed {
-                    hook: silent.hook.to_owned(),
-                    backend: silent.backend,
-                    reason: silent.reason,
-                })
-                .collect(),
-            Err(reason) => vec![Fact::HookFailed {
-                hook: "self_test".to_owned(),
-                backend: "child process".to_owned(),
-                reason: format!("{reason}; whether the hooks fire is not known"),
-            }],
-        };
-        for failure in failures {
-            let _ = sender.blocking_send(Some(failure));
-        }
-        let _ = sender.blocking_send(None);
-    });
-    (test, receiver)
-}
-
-/// Reads the registry's files again.
-async fn reread(core: &mut Core<Stored>, context: &Context, config: &Config) -> DeclaredIn {
-    let history = Store::open(&context.state_dir, Mode::ReadOnly)
-        .and_then(|store| store.load())
-        .map(|snapshot| snapshot.changes);
-    let history = match history {
-        Ok(history) => history,
-        Err(error) => {
-            tracing::error!(%error, "the registry's files were not read again");
-            return context.declared_in.clone();
-        }
-    };
-    match restore::declared(&config.registry.directory, &history) {
-        Ok((changes, declared_in)) => {
-            let now = core.sensor.now();
-            let writes = changes.iter().cloned();
-            let writes = writes.map(|change| Write::Change(now, change)).collect();
-            if let Err(error) = core.output.storage.commit(writes).await {
-                tracing::error!(%error, "the registry's files were not taken in");
-                return context.declared_in.clone();
-            }
-            tracing::info!(changes = changes.len(), "read the registry's files again");
-            for change in changes {
-                core.fact(Fact::Registry(change)).await;
-            }
-            core.look_at_declared().await;
-            declared_in
-        }
-        Err(error) => {
-            tracing::error!(%error, "the registry's files are wrong; the former words hold");
-            context.declared_in.clone()
-        }
-    }
 }
 
 /// Alerts that were counting repeats when the former daemon ended: their causes begin anew.

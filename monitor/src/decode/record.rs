@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use bytes::Bytes;
 use monitor_common::{
     CloseRecord, ConnectRecord, FileKey, FileRecord, Header, IdentityRecord, NamedFileRecord,
-    ProcessRecord, TaskInfo, TaskRecord, UnixRecord, kind,
+    ProcessRecord, SeenName, TaskInfo, TaskRecord, UnixRecord, kind,
 };
 use zerocopy::FromBytes;
 
@@ -51,6 +51,8 @@ pub struct Look {
     pub task: Task,
     /// The file.
     pub file: FileId,
+    /// The file as the kernel half names it.
+    pub seen: SeenName,
     /// Its path below the root of its file system.
     pub path: String,
     /// Why it is worth a look.
@@ -143,7 +145,8 @@ pub fn decode(bytes: &Bytes, clock: &Clock) -> Result<Decoded, DecodeError> {
             return Ok(Decoded::Look(Box::new(Look {
                 time,
                 task: task(&record.task, clock),
-                file: file_id(record.file),
+                file: file_id(record.seen.file),
+                seen: record.seen,
                 path: forward(&record.path),
                 reason,
             })));
@@ -320,7 +323,7 @@ mod tests {
         ) {
             if fit && raw.len() >= 2 {
                 raw[..2].copy_from_slice(&kind.to_ne_bytes());
-                let sizes = [0, 904, 904, 128, 128, 144, 144, 920, 920, 160, 144, 176, 136, 3];
+                let sizes = [0, 904, 904, 128, 128, 144, 144, 936, 936, 160, 144, 176, 136, 3];
                 raw.resize(sizes[usize::from(kind)], 0xa5);
             }
             let _ = decode(&Bytes::from(raw), &CLOCK);

@@ -9,7 +9,7 @@ use super::{Detector, Outcome};
 use crate::attribution::{Actor, Reading};
 use crate::model::{
     AlertCredential, AlertDestination, CredentialState, DetectionId, Evidence, FileId, Fingerprint,
-    Timestamp, UsageKey,
+    Severity, Timestamp, UsageKey,
 };
 
 impl Detector {
@@ -175,6 +175,10 @@ fn touched(
     };
     let attack = attack.iter();
     alert.attack = attack.map(|&technique| technique.to_owned()).collect();
+    if credential.state == CredentialState::Expired {
+        // Nobody said that it should not be used: tools read an expired token to renew it.
+        alert.severity = Severity::Medium;
+    }
     alert.credential = Some(credential);
     alert.destination = destination;
     alert.evidence = Some(evidence);

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
-use monitor_common::{Hook, HookCounters, NAME_BYTES, TaskInfo};
+use monitor_common::{Hook, HookCounters, NAME_BYTES, SeenName, TaskInfo};
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::load::LoadError;
@@ -17,7 +17,7 @@ pub(super) struct Watches {
     files: Files,
     directories: Files,
     sockets: Files,
-    clean: Files,
+    clean: HashMap<MapData, [u64; 4], u32>,
     names: HashMap<MapData, [u8; NAME_BYTES], u32>,
     /// What was seen before something was added is to be compared again.
     generation: Array<MapData, u64>,
@@ -59,7 +59,6 @@ impl Watches {
 
     pub(super) fn add_file(&mut self, file: FileId) -> Result<(), aya::maps::MapError> {
         let key = kernel_key(file);
-        let _ = self.clean.remove(&key);
         self.files.insert(key, 1, 0)
     }
 
@@ -82,13 +81,16 @@ impl Watches {
         self.sockets.insert(kernel_key(socket), 1, 0)
     }
 
-    pub(super) fn set_clean(&mut self, file: FileId) {
+    /// `seen` is as the kernel half named the file, and `now` the second of CLOCK_BOOTTIME.
+    pub(super) fn set_clean(&mut self, seen: SeenName, now: u32) {
         // Least recently used entries make room; failing only costs a second look.
-        let _ = self.clean.insert(kernel_key(file), 1, 0);
-    }
-
-    pub(super) fn set_dirty(&mut self, file: FileId) {
-        let _ = self.clean.remove(&kernel_key(file));
+        let SeenName {
+            file,
+            hash_len,
+            generation,
+        } = seen;
+        let key = [file.dev, file.ino, hash_len, generation];
+        let _ = self.clean.insert(key, now, 0);
     }
 
     /// Names longer than the kernel half compares are refused by returning `false`.

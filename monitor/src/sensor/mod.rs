@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 pub use load::LoadError;
 pub use marks::Inspect;
 
-use crate::decode::Decoded;
+use crate::decode::{Decoded, Look};
 use crate::model::{FileId, Timestamp};
 use control_sockets::ControlSockets;
 use load::{Attached, Settings};
@@ -217,14 +217,11 @@ impl Sensor {
             .refresh(|socket| self.watches().add_socket(socket));
     }
 
-    /// A file was looked at and holds nothing: its reads are not reported again until it changes.
-    pub fn set_clean(&self, file: FileId) {
-        self.watches().set_clean(file);
-    }
-
-    /// A file changed: its next read is of interest again.
-    pub fn set_dirty(&self, file: FileId) {
-        self.watches().set_dirty(file);
+    /// A file was looked at and holds nothing: its reads and writes are not reported again for a
+    /// while.
+    pub fn set_clean(&self, look: &Look) {
+        let now = u32::try_from(shared::boot_time() / 1_000_000_000).unwrap_or(u32::MAX);
+        self.watches().set_clean(look.seen, now);
     }
 
     /// Somebody has spoken about a credential: whoever has just opened one may do what is an alert

@@ -1,0 +1,106 @@
+//! What watches: the sensor and discovery, with their queues.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::core::{Core, Output};
+use super::look;
+use crate::cli::CommandError;
+use crate::config::Config;
+use crate::credential::{
+    DirectoryWatch, FingerprintKey, Found, Scan, WatchConfig, WatchHandle, inspect_open, places,
+};
+use crate::decode::Decoded;
+use crate::sensor::{self, LoadError, Sensor};
+
+/// Files found by discovery that may wait.
+const FOUND: usize = 1_024;
+
+/// The sensor and discovery, started.
+pub(super) struct Parts {
+    pub(super) sensor: Arc<Sensor>,
+    pub(super) batches: mpsc::Receiver<Vec<Decoded>>,
+    pub(super) found: mpsc::Receiver<Found>,
+    watch: Option<WatchHandle>,
+    key: Arc<FingerprintKey>,
+}
+
+impl Parts {
+    pub(super) fn start(config: &Config, state_dir: &Path) -> Result<Self, CommandError> {
+        let key = FingerprintKey::load_or_create(state_dir).map_err(anyhow::Error::from)?;
+        let key = Arc::new(key);
+        let for_sensor = Arc::clone(&key);
+        let (sensor, batches) = Sensor::start(sensor::Options {
+            ring_bytes: config.sensor.ring_bytes,
+            wakeup_interval: config.sensor.wakeup_interval,
+            permission_events: config.sensor.permission_events,
+            inspect: Arc::new(move |file, path| {
+                inspect_open(file, path, &for_sensor).ok().flatten()
+            }),
+        })
+        .map_err(|error: LoadError| anyhow::Error::from(error))?;
+        for name in places::watched_basenames() {
+            if !sensor.watch_name(name) {
+                tracing::warn!(name, "this name cannot be watched in the kernel");
+            }
+        }
+        sensor.watch_control_sockets();
+        hold_shared_memory(&sensor);
+        let (sender, found) = mpsc::channel(FOUND);
+        let mut exclude = config.discovery.exclude.clone();
+        exclude.push(state_dir.to_owned());
+        let watch = WatchConfig {
+            scan: Scan {
+                roots: config.discovery.roots.clone(),
+                exclude,
+                max_files: config.discovery.max_files,
+                ..Scan::default()
+            },
+            ..WatchConfig::default()
+        };
+        let watch = DirectoryWatch::start(watch, Arc::clone(&key), move |found| {
+            // Waits for room: discovery may be slow, and must not lose anything.
+            let _ = sender.blocking_send(found);
+        })
+        .map_err(anyhow::Error::from)?;
+        Ok(Self {
+            sensor: Arc::new(sensor),
+            batches,
+            found,
+            watch: Some(watch),
+            key,
+        })
+    }
+
+    pub(super) fn core<O: Output>(
+        &mut self,
+        config: &Config,
+        output: O,
+        state_dir: &Path,
+    ) -> anyhow::Result<Core<O>> {
+        // Taken once: each run has one core.
+        let watch = self.watch.take();
+        Core::new(
+            config,
+            output,
+            Arc::clone(&self.sensor),
+            watch,
+            Arc::clone(&self.key),
+            state_dir,
+        )
+    }
+}
+
+/// Where copies are made in memory: no page-cache hook sees reads there, and a file may be read
+/// before discovery has heard of it. Few programs open files there, so that all of them may wait for
+/// a look; in /tmp that would be a tax on every compiler.
+fn hold_shared_memory(sensor: &Sensor) {
+    let path = Path::new("/dev/shm");
+    if let Some(id) = look::directory_id(path)
+        && let Err(error) = sensor.watch_directory(id, path, true)
+    {
+        tracing::warn!(error, "copies in shared memory may be read unseen at first");
+    }
+}

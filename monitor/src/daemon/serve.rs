@@ -1,0 +1,165 @@
+//! The loop of a running daemon, with what happens beside it: the self-test and re-reading.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::interval;
+
+use super::control::{Asked, Context, answer};
+use super::core::Core;
+use super::output::{Stored, say};
+use super::parts::Parts;
+use super::restore::{self, DeclaredIn};
+use super::startup::{Signals, ticks};
+use crate::cli::CommandResult;
+use crate::config::Config;
+use crate::credential::Found;
+use crate::model::Fact;
+use crate::sensor::{Sensor, self_test};
+use crate::storage::{Mode, Store, Write};
+
+/// The loop: one task owns all state, and everything comes to it by queues.
+pub(super) async fn serve(
+    core: &mut Core<Stored>,
+    parts: &mut Parts,
+    mut asked: mpsc::Receiver<Asked>,
+    mut context: Context,
+    config: &Config,
+) -> CommandResult {
+    let failed = |error: io::Error| anyhow!("cannot wait for signals: {error}");
+    let mut signals = Signals::new().map_err(failed)?;
+    let mut reload = signal(SignalKind::hangup()).map_err(failed)?;
+    let mut tick = ticks();
+    let mut slow = interval(Duration::from_secs(10));
+    for hook in core
+        .sensor
+        .hooks()
+        .into_iter()
+        .filter(|hook| !hook.attached)
+    {
+        if hook.name == "file_open" && !config.sensor.permission_events {
+            continue;
+        }
+        let reason = hook.failure.unwrap_or_default();
+        core.fact(Fact::HookFailed {
+            hook: hook.name.to_owned(),
+            backend: hook.backend,
+            reason: format!("{reason}; not seen: {}", hook.blind_to),
+        })
+        .await;
+    }
+    let (test, mut tested) = start_self_test(&core.sensor, &context.state_dir);
+    let (mut scanned, mut proven) = (false, false);
+    loop {
+        tokio::select! {
+            Some(batch) = parts.batches.recv() => core.batch(batch).await,
+            Some(found) = parts.found.recv() => {
+                scanned |= matches!(found, Found::ScanDone(_));
+                core.found(found).await;
+            }
+            Some((request, peer, reply)) = asked.recv() => {
+                // A client that has gone away wants no answer.
+                let _ = reply.send(answer(request, &peer, core, &context).await);
+            }
+            Some(failure) = tested.recv(), if !proven => match failure {
+                Some(failure) => core.fact(failure).await,
+                None => proven = true,
+            },
+            _ = tick.tick() => core.tick().await,
+            _ = slow.tick() => {
+                core.output.store_seen();
+                let sensor = Arc::clone(&core.sensor);
+                tokio::task::spawn_blocking(move || sensor.watch_control_sockets());
+            }
+            _ = reload.recv() => context.declared_in = reread(core, &context, config).await,
+            () = signals.end() => break,
+        }
+        if !context.ready && scanned && proven {
+            context.ready = true;
+            let (credentials, _) = core.detector.state.registry.counts();
+            say(&format!(
+                "ready: {}, {} watched",
+                counted(credentials, "credential"),
+                counted(core.sensor.watched_files(), "file")
+            ));
+        }
+    }
+    drop(test);
+    Ok(())
+}
+
+fn counted(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
+/// Runs the self-test on a thread; `None` says that it is over.
+fn start_self_test(
+    sensor: &Arc<Sensor>,
+    state_dir: &Path,
+) -> (tokio::task::JoinHandle<()>, mpsc::Receiver<Option<Fact>>) {
+    let (sender, receiver) = mpsc::channel(32);
+    let (sensor, state_dir) = (Arc::clone(sensor), state_dir.to_owned());
+    let test = tokio::task::spawn_blocking(move || {
+        let failures = match self_test::run(&sensor, &state_dir) {
+            Ok(silent) => silent
+                .into_iter()
+                .map(|silent| Fact::HookFailed {
+                    hook: silent.hook.to_owned(),
+                    backend: silent.backend,
+                    reason: silent.reason,
+                })
+                .collect(),
+            Err(reason) => vec![Fact::HookFailed {
+                hook: "self_test".to_owned(),
+                backend: "child process".to_owned(),
+                reason: format!("{reason}; whether the hooks fire is not known"),
+            }],
+        };
+        for failure in failures {
+            let _ = sender.blocking_send(Some(failure));
+        }
+        let _ = sender.blocking_send(None);
+    });
+    (test, receiver)
+}
+
+/// Reads the registry's files again.
+async fn reread(core: &mut Core<Stored>, context: &Context, config: &Config) -> DeclaredIn {
+    let history = Store::open(&context.state_dir, Mode::ReadOnly)
+        .and_then(|store| store.load())
+        .map(|snapshot| snapshot.changes);
+    let history = match history {
+        Ok(history) => history,
+        Err(error) => {
+            tracing::error!(%error, "the registry's files were not read again");
+            return context.declared_in.clone();
+        }
+    };
+    match restore::declared(&config.registry.directory, &history) {
+        Ok((changes, declared_in)) => {
+            let now = core.sensor.now();
+            let writes = changes.iter().cloned();
+            let writes = writes.map(|change| Write::Change(now, change)).collect();
+            if let Err(error) = core.output.storage.commit(writes).await {
+                tracing::error!(%error, "the registry's files were not taken in");
+                return context.declared_in.clone();
+            }
+            tracing::info!(changes = changes.len(), "read the registry's files again");
+            for change in changes {
+                core.fact(Fact::Registry(change)).await;
+            }
+            core.look_at_declared().await;
+            declared_in
+        }
+        Err(error) => {
+            tracing::error!(%error, "the registry's files are wrong; the former words hold");
+            context.declared_in.clone()
+        }
+    }
+}

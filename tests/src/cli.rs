@@ -55,7 +55,7 @@ pub(crate) fn credwatch() -> assert_cmd::Command {
 
 /// Runs it, expects an exit code, and gives stdout and stderr.
 pub(crate) fn outcome(args: &[&str], code: i32) -> (String, String) {
-    let output = Command::new(program())
+    let output = credwatch()
         .args(args)
         .assert()
         .code(code)

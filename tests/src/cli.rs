@@ -204,3 +204,28 @@ fn every_subcommand_has_a_manual_page() {
         assert!(page.unwrap().contains("Examples:"), "{command}");
     }
 }
+
+#[test]
+fn every_mistake_of_a_configuration_has_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bad.toml");
+    std::fs::write(&file, "[sensor]\nring_byte = 5\n[control]\ngruop = \"x\"\n").unwrap();
+    let output = Command::new(program())
+        .arg("check")
+        .arg("--config")
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<_> = errors.lines().collect();
+    assert_eq!(lines.len(), 2, "{errors}");
+    assert!(
+        lines[0].contains(":2:") && lines[0].contains("`ring_bytes`"),
+        "{errors}"
+    );
+    assert!(
+        lines[1].contains(":4:") && lines[1].contains("`group`"),
+        "{errors}"
+    );
+}

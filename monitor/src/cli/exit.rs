@@ -79,9 +79,11 @@ pub(super) fn note(text: &str) {
 }
 
 fn say(prefix: impl std::fmt::Display, text: &str) {
+    // A configuration's mistakes are a line each; all else that controls a terminal is shown.
+    let lines: Vec<_> = text.lines().map(escape).collect();
     // Colours are taken out where stderr is no terminal or NO_COLOR is set. There is nobody to
     // tell when stderr is closed.
-    let _ = writeln!(anstream::stderr(), "{prefix} {}", escape(text));
+    let _ = writeln!(anstream::stderr(), "{prefix} {}", lines.join("\n  "));
 }
 
 /// The error and its causes; a cause that the message names already is not said again.

@@ -140,12 +140,43 @@ impl<O: Output> Core<O> {
                     time,
                     fact: Fact::Located(located),
                 }) => self.located(time, located).await,
-                Decoded::Fact(record) => self.take(record).await,
+                Decoded::Fact(record) => {
+                    if !self.is_of_another_file(&record.fact) {
+                        self.take(record).await;
+                    }
+                }
                 Decoded::Look(look) => self.look(*look).await,
                 // The sensor resolves these before it delivers.
                 Decoded::UnixSocket { .. } => {}
             }
         }
+    }
+
+    /// Whether this is a read of another file, which has got the inode number of a deleted one
+    /// before anybody has heard that it is gone. The page-cache hooks know files by their number
+    /// only. An open, which has its path, came by a mark: that went with its inode.
+    fn is_of_another_file(&self, fact: &Fact) -> bool {
+        let Fact::FileAccess {
+            file, path: None, ..
+        } = fact
+        else {
+            return false;
+        };
+        let registry = &self.detector.state.registry;
+        let mut entries = registry
+            .credentials_at(*file)
+            .iter()
+            .filter_map(|fingerprint| registry.credential(fingerprint))
+            .peekable();
+        if entries.peek().is_none() {
+            // What lay there has gone.
+            return true;
+        }
+        let lies_there = entries.any(|entry| {
+            let mut locations = entry.locations.iter();
+            locations.any(|(path, at)| at == file && look::is(path, *file))
+        });
+        !lies_there && self.followed.is_deleted(*file)
     }
 
     /// Takes in what discovery found.

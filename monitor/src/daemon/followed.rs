@@ -57,6 +57,12 @@ impl Followed {
         }
     }
 
+    /// Whether a followed file is deleted: its inode number may be another file's by now.
+    pub(super) fn is_deleted(&self, file: FileId) -> bool {
+        let followed = self.files.get(&file);
+        followed.is_some_and(|(handle, _)| handle.whereabouts() == Whereabouts::Gone)
+    }
+
     /// Secrets without a shape that are no longer at their path.
     pub(super) fn moved_opaque(&self) -> Vec<LocatedFile> {
         if self.opaque == 0 {

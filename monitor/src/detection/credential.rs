@@ -22,7 +22,7 @@ impl Detector {
         findings: &mut Vec<Finding>,
         outcome: &mut Outcome,
     ) {
-        for fingerprint in self.state.registry.credentials_at(file).to_vec() {
+        for fingerprint in self.state.registry.credentials_then(file, now).to_vec() {
             let registry = &self.state.registry;
             let Some(entry) = registry.credential(&fingerprint) else {
                 continue;

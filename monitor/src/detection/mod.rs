@@ -78,7 +78,7 @@ impl Detector {
             Fact::CgroupPath { id, path } => self.state.host.set_cgroup(*id, path),
             Fact::Located(located) => self.state.registry.locate(located, now),
             Fact::Unlocated { path, .. } => {
-                self.state.registry.unlocate(path);
+                self.state.registry.unlocate(path, now);
             }
             Fact::Registry(change) => self.change(change, now, &mut outcome),
             Fact::Running { task, path } => {

@@ -105,14 +105,33 @@ pub struct Registry {
     places: HashMap<PathBuf, FileId>,
     identities: BTreeMap<Selector, IdentityEntry>,
     paths: BTreeMap<PathBuf, Declared>,
+    departed: HashMap<FileId, Departed>,
     /// Who used what.
     pub usage: UsageMap,
 }
 
+/// What lay in a file until its last path was forgotten.
+#[derive(Debug, Clone)]
+struct Departed {
+    path: PathBuf,
+    fingerprints: Vec<Fingerprint>,
+    at: Timestamp,
+}
+
+impl Departed {
+    /// Whether an event of `time` may be one of this file, taken in late.
+    fn held_at(&self, time: Timestamp) -> bool {
+        time <= self.at && self.at.since(time) <= QUEUED
+    }
+}
+
+/// Most files that are remembered after they went: they matter for seconds.
+const DEPARTED: usize = 4_096;
+
 impl Registry {
     /// Takes in what discovery found in a file, in place of what was known of that path.
     pub fn locate(&mut self, located: &LocatedFile, now: Timestamp) {
-        self.unlocate(&located.path);
+        self.unlocate(&located.path, now);
         if located.credentials.is_empty() {
             return;
         }
@@ -143,9 +162,10 @@ impl Registry {
 
     /// Forgets that a path held credentials, and returns the inode when no other path of it is
     /// known. The credentials stay: they may come back, and what was said about them must hold.
-    pub fn unlocate(&mut self, path: &Path) -> Option<FileId> {
+    pub fn unlocate(&mut self, path: &Path, now: Timestamp) -> Option<FileId> {
         let file = self.places.remove(path)?;
         let fingerprints = self.files.get_mut(&file)?;
+        let before = fingerprints.clone();
         fingerprints.retain(|fingerprint| {
             let Some(entry) = self.credentials.get_mut(fingerprint) else {
                 return false;
@@ -157,6 +177,17 @@ impl Registry {
             return None;
         }
         self.files.remove(&file);
+        if self.departed.len() >= DEPARTED {
+            self.departed.retain(|_, of| now.since(of.at) <= QUEUED);
+        }
+        if self.departed.len() < DEPARTED {
+            let departed = Departed {
+                path: path.to_owned(),
+                fingerprints: before,
+                at: now,
+            };
+            self.departed.insert(file, departed);
+        }
         Some(file)
     }
 
@@ -220,6 +251,19 @@ impl Registry {
         self.files.get(&file).map_or(&[], Vec::as_slice)
     }
 
+    /// The credentials that lay in a file at a time: those there now, else those that lay there
+    /// until just after it. Who reads a file and deletes it at once was still a reader.
+    pub fn credentials_then(&self, file: FileId, time: Timestamp) -> &[Fingerprint] {
+        match self.credentials_at(file) {
+            [] => self
+                .departed
+                .get(&file)
+                .filter(|departed| departed.held_at(time))
+                .map_or(&[], |departed| &departed.fingerprints),
+            now => now,
+        }
+    }
+
     /// One credential.
     pub fn credential(&self, fingerprint: &Fingerprint) -> Option<&CredentialEntry> {
         self.credentials.get(fingerprint)
@@ -266,6 +310,12 @@ impl Registry {
                 .iter()
                 .filter(|(_, at)| file.is_none_or(|file| *at == file))
                 .find_map(|(path, _)| self.paths.get(path))
+                .or_else(|| {
+                    let departed = self.departed.get(&file?)?;
+                    departed
+                        .held_at(now)
+                        .then(|| self.paths.get(&departed.path))?
+                })
         };
         let declared = entry.declared.as_ref().or_else(by_path).cloned();
         let said = declared
@@ -346,14 +396,14 @@ mod tests {
         registry.locate(&located("/hard", 1, &["x"]), NOW);
         registry.locate(&located("/copy", 2, &["x"]), NOW);
         assert_eq!(
-            registry.unlocate(Path::new("/a")),
+            registry.unlocate(Path::new("/a"), NOW),
             None,
             "the hard link still has the inode"
         );
         assert_eq!(state_at(&registry, 1), [CredentialState::Retired]);
         assert_eq!(state_at(&registry, 2), [CredentialState::Retired]);
         assert_eq!(
-            registry.unlocate(Path::new("/hard")),
+            registry.unlocate(Path::new("/hard"), NOW),
             Some(FileId { dev: 1, ino: 1 })
         );
         registry.locate(&located("/moved", 3, &["x"]), NOW);
@@ -372,6 +422,29 @@ mod tests {
                 .is_empty()
         );
         assert_eq!(state_at(&registry, 2), [CredentialState::Active]);
+    }
+
+    #[test]
+    fn what_was_read_just_before_it_went_is_known() {
+        let file = FileId { dev: 1, ino: 1 };
+        let mut registry = Registry::default();
+        registry.locate(&located("/a", 1, &["x"]), NOW);
+        registry.change(&retire(Target::Path("/a".into())), Timestamp(0));
+        let at = |nanoseconds: i64| Timestamp(NOW.0 + nanoseconds);
+        registry.unlocate(Path::new("/a"), at(10));
+        assert!(registry.credentials_at(file).is_empty());
+        assert!(registry.credentials_then(file, at(11)).is_empty());
+        assert!(
+            registry
+                .credentials_then(file, at(-5_000_000_000))
+                .is_empty()
+        );
+        let then = registry.credentials_then(file, at(10)).to_vec();
+        assert_eq!(then, [Fingerprint::new("x")]);
+        let entry = registry.credential(&then[0]).unwrap();
+        let standing = |time| registry.standing(entry, Some(file), time).state;
+        assert_eq!(standing(at(9)), CredentialState::Retired);
+        assert_eq!(standing(at(11)), CredentialState::Active);
     }
 
     #[test]

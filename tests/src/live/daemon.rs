@@ -106,9 +106,8 @@ impl Place {
     }
 
     /// With its state elsewhere.
-    pub(super) fn state_in(mut self, directory: &Path) -> Self {
+    pub(super) fn keep_state_in(&mut self, directory: &Path) {
         self.state = directory.to_owned();
-        self
     }
 
     /// A path in the test's directory.

@@ -62,6 +62,34 @@ fn of_three_hundred_readers_that_are_gone_at_once_none_is_missed() {
     assert_eq!(place.status().lost, 0);
 }
 
+#[test]
+fn deleting_what_was_read_does_not_undo_the_read() {
+    let _host = shared();
+    let place = Place::new();
+    let _daemon = Daemon::start(&place);
+    let read_and_unlink = "import os, sys\n\
+        fd = os.open(sys.argv[1], os.O_RDONLY)\n\
+        os.read(fd, 64)\n\
+        os.unlink(sys.argv[1])";
+    let unlink_and_read = "import os, sys\n\
+        fd = os.open(sys.argv[1], os.O_RDONLY)\n\
+        os.unlink(sys.argv[1])\n\
+        os.read(fd, 64)";
+    for round in 0..20 {
+        let key = SshKey::ed25519(place.root().join(format!("deploy{round}")));
+        place.known(&key.path);
+        place.retire(&key.path);
+        let script = if round % 2 == 0 {
+            read_and_unlink
+        } else {
+            unlink_and_read
+        };
+        let done = run(&mut python(script, &[&key.path]));
+        let alert = place.wait(&format!("round {round}"), done.is(READ));
+        assert!(key.is_in(&alert));
+    }
+}
+
 /// Takes a descriptor in by a socket and reads from it.
 const TAKER: &str = "import array, os, socket, sys\n\
     s = socket.socket(socket.AF_UNIX)\n\

@@ -114,9 +114,9 @@ impl Drop for SmallDisk {
 #[test]
 fn a_full_disk_keeps_no_alert_back() {
     let _host = alone();
-    let place = Place::new();
+    let mut place = Place::new();
     let disk = SmallDisk::new(&place);
-    let place = place.state_in(&disk.0.join("state"));
+    place.keep_state_in(&disk.0.join("state"));
     let keys: Vec<_> = (0..4)
         .map(|n| SshKey::ed25519(place.root().join(format!("deploy{n}"))))
         .collect();

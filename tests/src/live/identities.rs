@@ -196,7 +196,7 @@ fn taking_the_uid_of_a_retired_account_is_an_act_by_itself() {
     }
 }
 
-fn names(alert: &monitor::model::Alert, account: &Account) -> bool {
+fn names(alert: &Alert, account: &Account) -> bool {
     let selector = account.selector();
     alert
         .identity

@@ -68,7 +68,7 @@ const KEYS: Program = Program {
     why: "tests and benchmarks: makes real SSH keys",
 };
 
-const TEST_PROGRAMS: [Program; 3] = [
+const TEST_PROGRAMS: [Program; 9] = [
     Program {
         name: "rsyslogd",
         package: "rsyslog",
@@ -79,6 +79,36 @@ const TEST_PROGRAMS: [Program; 3] = [
         name: "python3",
         package: "python3",
         why: "tests: an interpreter that reads credentials",
+    },
+    Program {
+        name: "openssl",
+        package: "openssl",
+        why: "tests: agrees with it on the names of keys",
+    },
+    Program {
+        name: "git",
+        package: "git",
+        why: "tests: ordinary work that must raise nothing",
+    },
+    Program {
+        name: "ip",
+        package: "iproute2",
+        why: "tests: addresses in network namespaces of their own",
+    },
+    Program {
+        name: "curl",
+        package: "curl",
+        why: "tests: ordinary work that must raise nothing",
+    },
+    Program {
+        name: "useradd",
+        package: "passwd",
+        why: "tests: real accounts",
+    },
+    Program {
+        name: "setpriv",
+        package: "util-linux",
+        why: "tests: programs under other accounts",
     },
 ];
 

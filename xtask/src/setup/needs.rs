@@ -68,7 +68,7 @@ const KEYS: Program = Program {
     why: "tests and benchmarks: makes real SSH keys",
 };
 
-const TEST_PROGRAMS: [Program; 9] = [
+const TEST_PROGRAMS: [Program; 8] = [
     Program {
         name: "rsyslogd",
         package: "rsyslog",
@@ -94,11 +94,6 @@ const TEST_PROGRAMS: [Program; 9] = [
         name: "ip",
         package: "iproute2",
         why: "tests: addresses in network namespaces of their own",
-    },
-    Program {
-        name: "curl",
-        package: "curl",
-        why: "tests: ordinary work that must raise nothing",
     },
     Program {
         name: "useradd",

@@ -52,39 +52,78 @@ pub mod kind {
     pub const CLOSE: u16 = 11;
     /// [`super::IdentityRecord`]: a process takes another uid.
     pub const IDENTITY: u16 = 12;
+    /// [`super::FileRecord`]: a watched file was opened.
+    pub const FILE_OPEN: u16 = 13;
+    /// [`super::FileRecord`]: a watched file was changed.
+    pub const FILE_CHANGE: u16 = 14;
+    /// [`super::FileRecord`]: an open of a watched file was refused.
+    pub const FILE_DENIED: u16 = 15;
+    /// [`super::MemoryRecord`]: a way into another process was asked for.
+    pub const MEMORY: u16 = 16;
+    /// [`super::KeyRecord`]: a key of the kernel's keyrings was read.
+    pub const KEY: u16 = 17;
+    /// [`super::CappedRecord`]: events of a process that were not delivered.
+    pub const CAPPED: u16 = 18;
+    /// An answer of the domain name system.
+    pub const DNS: u16 = 19;
 }
 
-/// The hooks of the kernel half: the index into its counters.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u16)]
-#[expect(missing_docs, reason = "they are their names")]
-pub enum Hook {
-    ProcessExec = 0,
-    ProcessFork = 1,
-    ProcessExit = 2,
-    FileRead = 3,
-    FileMap = 4,
-    FileFault = 5,
-    FileWrite = 6,
-    Connect4 = 7,
-    Connect6 = 8,
-    Sendmsg4 = 9,
-    Sendmsg6 = 10,
-    UnixSend = 11,
-    SocketClose = 12,
-    IdentityChange = 13,
-    RunningTasks = 14,
+/// Declares the hooks with their names.
+macro_rules! hooks {
+    ($($hook:ident = $index:literal $name:literal,)*) => {
+        /// What the kernel half watches: the index into its counters.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(u16)]
+        #[expect(missing_docs, reason = "they are their names")]
+        pub enum Hook { $($hook = $index,)* }
+
+        impl Hook {
+            /// All of them, by index.
+            pub const ALL: &'static [Self] = &[$(Self::$hook),*];
+            /// How many there are.
+            pub const COUNT: u32 = Self::ALL.len() as u32;
+
+            /// As `status` and `doctor` name it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$hook => $name,)* }
+            }
+
+            /// The hook of an index.
+            pub fn from_index(index: u16) -> Option<Self> {
+                Self::ALL.get(usize::from(index)).copied()
+            }
+        }
+    };
 }
 
-impl Hook {
-    /// How many there are.
-    pub const COUNT: u32 = 15;
+hooks! {
+    ProcessExec = 0 "process_exec",
+    ProcessFork = 1 "process_fork",
+    ProcessExit = 2 "process_exit",
+    FileRead = 3 "file_read",
+    FileMap = 4 "file_map",
+    FileFault = 5 "file_fault",
+    FileWrite = 6 "file_write",
+    Connect4 = 7 "connect4",
+    Connect6 = 8 "connect6",
+    Sendmsg4 = 9 "sendmsg4",
+    Sendmsg6 = 10 "sendmsg6",
+    UnixConnect = 11 "unix_connect",
+    SocketClose = 12 "socket_close",
+    IdentityChange = 13 "identity_change",
+    RunningTasks = 14 "running_tasks",
+    FileOpen = 15 "file_open",
+    FileChange = 16 "file_change",
+    FileDenied = 17 "file_denied",
+    MemoryAccess = 18 "memory_access",
+    KeyRead = 19 "key_read",
+    Dns = 20 "dns",
 }
 
 shared! {
     /// Counters of one hook on one CPU.
     #[derive(Default)]
-    pub struct HookCounters = 32 {
+    pub struct HookCounters = 48 {
         /// Times that the hook found something of interest, delivered or not. For filters that
         /// run on every read or send: times that the program ran past its filter.
         pub fired: u64,
@@ -94,6 +133,10 @@ shared! {
         pub lost: u64,
         /// Lookups or reads of kernel memory that failed.
         pub errors: u64,
+        /// Events told with a later one of the same process, whose record carries their number.
+        pub folded: u64,
+        /// Events not delivered because their process makes too many.
+        pub capped: u64,
     }
 }
 
@@ -216,14 +259,16 @@ shared! {
 }
 
 shared! {
-    /// A read or mapping of a watched file.
-    pub struct FileRecord = 144 {
+    /// What was done to a watched file.
+    pub struct FileRecord = 152 {
         /// Header.
         pub header: Header,
         /// The task.
         pub task: TaskInfo,
         /// The file.
         pub file: FileKey,
+        /// How many times: this one and those that were folded into it.
+        pub count: u64,
     }
 }
 
@@ -308,6 +353,75 @@ shared! {
         pub uid: u32,
         /// The system call's number.
         pub syscall: u32,
+    }
+}
+
+shared! {
+    /// A way into another process was asked for.
+    pub struct MemoryRecord = 240 {
+        /// Header.
+        pub header: Header,
+        /// Who asked.
+        pub task: TaskInfo,
+        /// Whose memory or descriptors.
+        pub target: TaskInfo,
+        /// One of [`way`].
+        pub way: u32,
+        /// 1 when the kernel lets it, else 0.
+        pub granted: u32,
+    }
+}
+
+/// Ways into another process: `way` of [`MemoryRecord`].
+pub mod way {
+    /// One that the hook cannot tell.
+    pub const OTHER: u32 = 0;
+    /// ptrace(2)
+    pub const PTRACE: u32 = 1;
+    /// process_vm_readv(2), process_vm_writev(2)
+    pub const PROCESS_VM: u32 = 2;
+    /// `/proc/PID/mem`
+    pub const MEM: u32 = 3;
+    /// `/proc/PID/environ`
+    pub const ENVIRON: u32 = 4;
+    /// `/proc/PID/maps` and its like
+    pub const MAPS: u32 = 5;
+    /// pidfd_getfd(2)
+    pub const DESCRIPTOR: u32 = 6;
+}
+
+/// Most bytes of a key's description that are kept, with its terminating zero.
+pub const DESCRIPTION_BYTES: usize = 64;
+
+shared! {
+    /// A key of the kernel's keyrings was read.
+    pub struct KeyRecord = 200 {
+        /// Header.
+        pub header: Header,
+        /// Who read it.
+        pub task: TaskInfo,
+        /// Its serial number.
+        pub serial: u32,
+        /// 0.
+        pub reserved: u32,
+        /// Its description, zero terminated.
+        pub description: [u8; DESCRIPTION_BYTES],
+    }
+}
+
+shared! {
+    /// Events of a process that were not delivered because it makes too many.
+    pub struct CappedRecord = 144 {
+        /// Header, with the hook that they are of.
+        pub header: Header,
+        /// The process.
+        pub task: TaskInfo,
+        /// How many.
+        pub count: u64,
+        /// The [`Hook`].
+        pub hook: u32,
+        /// 0.
+        pub reserved: u32,
     }
 }
 

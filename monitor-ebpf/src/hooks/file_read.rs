@@ -95,6 +95,7 @@ fn watched(file: FileKey, hook: Hook, kind: u16) {
         let record = unsafe { &mut *record };
         record.task = *info;
         record.file = file;
+        record.count = 1;
     });
 }
 

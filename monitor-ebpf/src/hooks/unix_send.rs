@@ -31,7 +31,7 @@ pub fn unix_send(context: BtfTracePointContext) -> i32 {
     let kept = unsafe { SOCKETS.of_socket(sk, true) };
     let info = task::current_info();
     if kept.is_null() || info.is_null() {
-        failed(Hook::UnixSend);
+        failed(Hook::UnixConnect);
         return 0;
     }
     let (kept, info) = unsafe { (&mut *kept, &*info) };
@@ -39,7 +39,7 @@ pub fn unix_send(context: BtfTracePointContext) -> i32 {
         return 0;
     }
     kept.family = TOLD;
-    emit::<UnixRecord>(Hook::UnixSend, kind::UNIX, Wake::Now, |record| {
+    emit::<UnixRecord>(Hook::UnixConnect, kind::UNIX, Wake::Now, |record| {
         let record = unsafe { &mut *record };
         record.task = *info;
         record.file = file;

@@ -135,6 +135,7 @@ fn stream() -> Vec<Record> {
                     file: file(number / 10),
                     access: Access::Read,
                     path: None,
+                    count: 1,
                 },
                 7 => Fact::Connect {
                     task,

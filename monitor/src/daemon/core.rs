@@ -355,6 +355,7 @@ impl<O: Output> Core<O> {
                         file: look.file,
                         access: Access::Read,
                         path: Some(path.to_string_lossy().into_owned()),
+                        count: 1,
                     };
                     self.take(Record {
                         time: look.time,

@@ -61,7 +61,13 @@ impl Enricher {
             | Fact::Fork { task }
             | Fact::FileAccess { task, .. }
             | Fact::Connect { task, .. }
-            | Fact::UnixConnect { task, .. } => self.task(task, &mut facts),
+            | Fact::UnixConnect { task, .. }
+            | Fact::KeyRead { task, .. }
+            | Fact::Capped { task, .. } => self.task(task, &mut facts),
+            Fact::MemoryAccess { task, target, .. } => {
+                self.task(task, &mut facts);
+                self.task(target, &mut facts);
+            }
             _ => {}
         }
         let time = record.time;

@@ -4,14 +4,15 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
 use monitor_common::{
-    CloseRecord, ConnectRecord, FileKey, FileRecord, Header, IdentityRecord, NamedFileRecord,
-    ProcessRecord, SeenName, TaskInfo, TaskRecord, UnixRecord, kind,
+    CappedRecord, CloseRecord, ConnectRecord, FileKey, FileRecord, Header, Hook, IdentityRecord,
+    KeyRecord, MemoryRecord, NamedFileRecord, ProcessRecord, SeenName, TaskInfo, TaskRecord,
+    UnixRecord, kind, way,
 };
 use zerocopy::FromBytes;
 
 use super::clock::Clock;
 use super::path::forward;
-use crate::model::{Access, Fact, FileId, Protocol, Record, Task, Timestamp};
+use crate::model::{Access, Fact, FileId, MemoryAccess, Protocol, Record, Task, Timestamp};
 
 /// What a record says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,18 +122,25 @@ pub fn decode(bytes: &Bytes, clock: &Clock) -> Result<Decoded, DecodeError> {
                 task: task(&record.task, clock),
             }
         }
-        kind::FILE_READ | kind::FILE_MAP => {
+        kind::FILE_READ
+        | kind::FILE_MAP
+        | kind::FILE_OPEN
+        | kind::FILE_CHANGE
+        | kind::FILE_DENIED => {
             let record: FileRecord = body(bytes, header.kind)?;
-            let access = if header.kind == kind::FILE_READ {
-                Access::Read
-            } else {
-                Access::Map
+            let access = match header.kind {
+                kind::FILE_READ => Access::Read,
+                kind::FILE_MAP => Access::Map,
+                kind::FILE_OPEN => Access::Open,
+                kind::FILE_CHANGE => Access::Write,
+                _ => Access::Denied,
             };
             Fact::FileAccess {
                 task: task(&record.task, clock),
                 file: file_id(record.file),
                 access,
                 path: None,
+                count: record.count,
             }
         }
         kind::FILE_NAMED | kind::FILE_WRITE => {
@@ -185,6 +193,33 @@ pub fn decode(bytes: &Bytes, clock: &Clock) -> Result<Decoded, DecodeError> {
                 uid: record.uid,
             }
         }
+        kind::MEMORY => {
+            let record: MemoryRecord = body(bytes, header.kind)?;
+            Fact::MemoryAccess {
+                task: task(&record.task, clock),
+                target: task(&record.target, clock),
+                how: memory_access(record.way),
+                granted: record.granted != 0,
+            }
+        }
+        kind::KEY => {
+            let record: KeyRecord = body(bytes, header.kind)?;
+            let description = text(&record.description);
+            Fact::KeyRead {
+                task: task(&record.task, clock),
+                serial: record.serial,
+                description: (!description.is_empty()).then_some(description),
+            }
+        }
+        kind::CAPPED => {
+            let record: CappedRecord = body(bytes, header.kind)?;
+            let hook = u16::try_from(record.hook).ok().and_then(Hook::from_index);
+            Fact::Capped {
+                hook: hook.map_or("unknown", Hook::name).to_owned(),
+                task: task(&record.task, clock),
+                count: record.count,
+            }
+        }
         unknown => return Err(DecodeError::Kind(unknown)),
     };
     Ok(Decoded::Fact(Record { time, fact }))
@@ -200,12 +235,7 @@ fn body<T: FromBytes>(bytes: &Bytes, kind: u16) -> Result<T, DecodeError> {
 
 /// A task as the kernel half keeps it, in the daemon's words.
 pub fn task(info: &TaskInfo, clock: &Clock) -> Task {
-    let tty: Vec<u8> = info
-        .tty
-        .iter()
-        .copied()
-        .take_while(|byte| *byte != 0)
-        .collect();
+    let tty = text(&info.tty);
     Task {
         pid: info.pid,
         start: clock.start(info.start),
@@ -225,7 +255,26 @@ pub fn task(info: &TaskInfo, clock: &Clock) -> Task {
             dev: info.exe_dev,
             ino: info.exe_ino,
         }),
-        tty: (!tty.is_empty()).then(|| String::from_utf8_lossy(&tty).into_owned()),
+        tty: (!tty.is_empty()).then_some(tty),
+    }
+}
+
+/// What stands before the first zero.
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0);
+    String::from_utf8_lossy(bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default())
+        .into_owned()
+}
+
+fn memory_access(number: u32) -> MemoryAccess {
+    match number {
+        way::PTRACE => MemoryAccess::Ptrace,
+        way::PROCESS_VM => MemoryAccess::ProcessVm,
+        way::MEM => MemoryAccess::Mem,
+        way::ENVIRON => MemoryAccess::Environ,
+        way::MAPS => MemoryAccess::Maps,
+        way::DESCRIPTOR => MemoryAccess::Descriptor,
+        _ => MemoryAccess::Other,
     }
 }
 
@@ -317,13 +366,16 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_decode_or_fail_and_never_panic(
-            kind in 0u16..14,
+            kind in 0u16..20,
             mut raw in proptest::collection::vec(any::<u8>(), 0..1_000),
             fit in any::<bool>(),
         ) {
             if fit && raw.len() >= 2 {
                 raw[..2].copy_from_slice(&kind.to_ne_bytes());
-                let sizes = [0, 904, 904, 128, 128, 144, 144, 936, 936, 160, 144, 176, 136, 3];
+                let sizes = [
+                    0, 904, 904, 128, 128, 152, 152, 936, 936, 160, 144, 176, 136, 152, 152, 152, 240,
+                    200, 144, 3,
+                ];
                 raw.resize(sizes[usize::from(kind)], 0xa5);
             }
             let _ = decode(&Bytes::from(raw), &CLOCK);

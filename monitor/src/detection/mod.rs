@@ -150,7 +150,14 @@ impl Detector {
                     .registry
                     .restore_identity(selector, *first, *last);
             }
-            Fact::SocketClose { .. } | Fact::Tick => {}
+            Fact::MemoryAccess { task, .. } | Fact::KeyRead { task, .. } => {
+                self.actor(task, &mut outcome, now);
+            }
+            Fact::Name { .. }
+            | Fact::Capped { .. }
+            | Fact::HookWorks { .. }
+            | Fact::SocketClose { .. }
+            | Fact::Tick => {}
         }
         for finding in findings {
             if !self.settings.enabled(finding.alert.id) {

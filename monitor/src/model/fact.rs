@@ -3,7 +3,7 @@
 //! words of the operator). A recording is a list of these, which is why a replay needs neither the
 //! host nor a clock.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,9 @@ pub enum Fact {
         /// The path by which it was opened, where the kernel told it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         path: Option<String>,
+        /// How many times: the same act by the same process within a short time is one fact.
+        #[serde(default = "once", skip_serializing_if = "is_once")]
+        count: u64,
     },
     /// A socket was connected, or a datagram sent to an address.
     Connect {
@@ -93,6 +96,34 @@ pub enum Fact {
         /// Payload bytes received.
         received: u64,
     },
+    /// A process reached, or tried to reach, into another process's memory or descriptors.
+    MemoryAccess {
+        /// Who did it.
+        task: Task,
+        /// Whose memory.
+        target: Task,
+        /// By what way.
+        how: MemoryAccess,
+        /// Whether the kernel let it.
+        granted: bool,
+    },
+    /// The payload of a key of the kernel's keyrings was read.
+    KeyRead {
+        /// Who did it.
+        task: Task,
+        /// The key's serial number.
+        serial: u32,
+        /// The key's description, where the kernel told it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        description: Option<String>,
+    },
+    /// An answer of the domain name system: what this host knows an address by.
+    Name {
+        /// The address.
+        address: IpAddr,
+        /// The name that was asked for.
+        name: String,
+    },
     /// A process changed its uid.
     IdentityChange {
         /// The process, still with its old uid.
@@ -109,6 +140,22 @@ pub enum Fact {
         cpu: Option<u32>,
         /// How many since the last such fact.
         count: u64,
+    },
+    /// Events of a process that makes more of them than any honest one: not delivered, and counted.
+    Capped {
+        /// The hook.
+        hook: String,
+        /// The process.
+        task: Task,
+        /// How many since the last such fact of this process and hook.
+        count: u64,
+    },
+    /// A hook that had failed works again.
+    HookWorks {
+        /// The hook.
+        hook: String,
+        /// The backend that works now.
+        backend: String,
     },
     /// A hook could not be attached, or is attached and does not fire.
     HookFailed {
@@ -172,6 +219,42 @@ pub enum Access {
     Read,
     /// Its content was mapped into memory.
     Map,
+    /// Its content was changed.
+    Write,
+    /// An open was refused: the process has no right to it.
+    Denied,
+}
+
+/// A way into another process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemoryAccess {
+    /// ptrace(2): attached to, or looked into by, a tracer.
+    Ptrace,
+    /// process_vm_readv(2) or process_vm_writev(2).
+    ProcessVm,
+    /// `/proc/PID/mem`
+    Mem,
+    /// `/proc/PID/environ`
+    Environ,
+    /// `/proc/PID/maps`, `smaps` and their like: where things lie, not what they hold.
+    Maps,
+    /// pidfd_getfd(2): a descriptor was taken.
+    Descriptor,
+    /// A way that the kernel did not name: it asked whether the process may.
+    Other,
+}
+
+fn once() -> u64 {
+    1
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out a reference"
+)]
+fn is_once(count: &u64) -> bool {
+    *count == 1
 }
 
 /// A transport protocol.

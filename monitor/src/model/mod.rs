@@ -18,7 +18,7 @@ pub use alert::{
 pub use credential::{
     Credential, CredentialKind, CredentialState, FileId, Fingerprint, LocatedFile,
 };
-pub use fact::{Access, Fact, Protocol, Record, RegistryChange, Target};
+pub use fact::{Access, Fact, MemoryAccess, Protocol, Record, RegistryChange, Target};
 pub use identity::Selector;
 pub use task::{ProcessKey, Task};
 pub use time::Timestamp;

@@ -110,7 +110,7 @@ pub(super) const HOOKS: &[HookSpec] = &[
         blind_to: "IPv6 datagrams on sockets that are not connected",
     },
     HookSpec {
-        hook: Hook::UnixSend,
+        hook: Hook::UnixConnect,
         name: "unix_send",
         attach: Attach::Tracepoint("sock_send_length"),
         blind_to: "use of agents and control sockets",

@@ -108,7 +108,7 @@ impl Watches {
 }
 
 /// The counters of every hook on every CPU.
-pub(super) struct Counters(PerCpuArray<MapData, [u64; 4]>);
+pub(super) struct Counters(PerCpuArray<MapData, [u64; 6]>);
 
 impl Counters {
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
@@ -122,12 +122,16 @@ impl Counters {
             |per_cpu| {
                 per_cpu
                     .iter()
-                    .map(|[fired, emitted, lost, errors]| HookCounters {
-                        fired: *fired,
-                        emitted: *emitted,
-                        lost: *lost,
-                        errors: *errors,
-                    })
+                    .map(
+                        |[fired, emitted, lost, errors, folded, capped]| HookCounters {
+                            fired: *fired,
+                            emitted: *emitted,
+                            lost: *lost,
+                            errors: *errors,
+                            folded: *folded,
+                            capped: *capped,
+                        },
+                    )
                     .collect()
             },
         )

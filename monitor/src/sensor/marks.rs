@@ -147,6 +147,7 @@ fn note(event: &FanotifyEvent, fd: BorrowedFd<'_>, shared: &Shared, inspect: &In
         file,
         access,
         path,
+        count: 1,
     });
     shared.push(
         facts

@@ -6,8 +6,8 @@ use monitor::config::DetectionConfig;
 use monitor::detection::Detector;
 use monitor::model::{
     Access, Alert, AlertStatus, Credential, CredentialKind, CredentialState, Fact, FileId,
-    Fingerprint, LocatedFile, Protocol, Record, RegistryChange, Selector, Target, Task, Timestamp,
-    Usage, UsageKey,
+    Fingerprint, LocatedFile, MemoryAccess, Protocol, Record, RegistryChange, Selector, Target,
+    Task, Timestamp, Usage, UsageKey,
 };
 use monitor::recording::{self, Writer};
 use proptest::collection::vec;
@@ -199,11 +199,41 @@ fn host() -> impl Strategy<Value = Fact> {
 }
 
 fn fact() -> impl Strategy<Value = Fact> {
-    let access = select(vec![Access::Open, Access::Read, Access::Map]);
+    let access = select(vec![
+        Access::Open,
+        Access::Read,
+        Access::Map,
+        Access::Write,
+        Access::Denied,
+    ]);
+    let how = select(vec![
+        MemoryAccess::Ptrace,
+        MemoryAccess::ProcessVm,
+        MemoryAccess::Mem,
+        MemoryAccess::Environ,
+        MemoryAccess::Maps,
+        MemoryAccess::Descriptor,
+        MemoryAccess::Other,
+    ]);
     prop_oneof![
-        4 => (task(), file(), access, option::of(text())).prop_map(|(task, file, access, path)| {
-            Fact::FileAccess { task, file, access, path }
+        4 => (task(), file(), access, option::of(text()), 0..3_u64).prop_map(
+            |(task, file, access, path, count)| {
+                Fact::FileAccess { task, file, access, path, count }
+            }
+        ),
+        2 => (task(), task(), how, any::<bool>()).prop_map(|(task, target, how, granted)| {
+            Fact::MemoryAccess { task, target, how, granted }
         }),
+        1 => (task(), any::<u32>(), option::of(text())).prop_map(|(task, serial, description)| {
+            Fact::KeyRead { task, serial, description }
+        }),
+        1 => (any::<[u8; 4]>(), text()).prop_map(|(address, name)| {
+            Fact::Name { address: address.into(), name }
+        }),
+        1 => (text(), task(), 0..9_u64).prop_map(|(hook, task, count)| {
+            Fact::Capped { hook, task, count }
+        }),
+        1 => (text(), text()).prop_map(|(hook, backend)| Fact::HookWorks { hook, backend }),
         3 => connect(),
         3 => located(),
         2 => change(),

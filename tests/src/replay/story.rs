@@ -141,6 +141,7 @@ impl Story {
             file,
             access,
             path: path.map(str::to_owned),
+            count: 1,
         });
     }
 

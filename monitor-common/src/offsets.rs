@@ -19,6 +19,10 @@ macro_rules! offsets {
             pub v1_controller: u32,
             /// The daemon's own thread group id, whose reads are not events.
             pub own_pid: u32,
+            /// 1 when programs may call bpf_probe_read_kernel; 0 under lockdown=confidentiality.
+            pub kernel_reads: u32,
+            /// Most events of one task in a second; those beyond are counted and not delivered.
+            pub rate_cap: u32,
             /// Bytes waiting in the ring at which the daemon is woken at once.
             pub wakeup_bytes: u32,
         }
@@ -45,7 +49,25 @@ offsets! {
     task_mm = "task_struct"."mm",
     task_cgroups = "task_struct"."cgroups",
     task_signal = "task_struct"."signal",
-    task_stack = "task_struct"."stack",
+    task_nameidata = "task_struct"."nameidata",
+    task_pid_links = "task_struct"."pid_links",
+    task_files = "task_struct"."files",
+    nameidata_inode = "nameidata"."inode",
+    nameidata_path = "nameidata"."path",
+    nameidata_last_name = "nameidata"."last.name",
+    proc_inode_pid = "proc_inode"."pid",
+    proc_inode_inode = "proc_inode"."vfs_inode",
+    pid_tasks = "pid"."tasks",
+    mm_owner = "mm_struct"."owner",
+    files_table = "files_struct"."fdt",
+    table_descriptors = "fdtable"."fd",
+    cred_effective = "cred"."cap_effective",
+    key_serial = "key"."serial",
+    key_description = "key"."description",
+    file_mode = "file"."f_mode",
+    inode_size = "inode"."i_size",
+    sock_protocol = "sock"."sk_protocol",
+    message_name = "msghdr"."msg_name",
     cred_uid = "cred"."uid",
     cred_euid = "cred"."euid",
     cred_gid = "cred"."gid",
@@ -86,5 +108,4 @@ offsets! {
     regs_syscall = "pt_regs"."orig_ax",
     regs_first = "pt_regs"."di",
     regs_second = "pt_regs"."si",
-    regs_third = "pt_regs"."dx",
 }

@@ -142,7 +142,7 @@ shared! {
 
 shared! {
     /// A file by device (kernel encoding) and inode.
-    #[derive(PartialEq, Eq, Hash, Debug)]
+    #[derive(PartialEq, Eq, Hash, Debug, Default)]
     pub struct FileKey = 16 {
         /// `s_dev`, `major << 20 | minor`.
         pub dev: u64,
@@ -218,6 +218,40 @@ shared! {
         pub read_at: u32,
         /// Name of the controlling terminal, zero padded.
         pub tty: [u8; 16],
+    }
+}
+
+shared! {
+    /// What the kernel half keeps with a task.
+    #[derive(Default)]
+    pub struct TaskState = 136 {
+        /// Who it is.
+        pub info: TaskInfo,
+        /// The watched file that it touched last.
+        pub touched: FileKey,
+        /// What it did to it: a [`kind`].
+        pub touched_kind: u32,
+        /// Seconds of CLOCK_BOOTTIME at which that was told.
+        pub touched_at: u32,
+        /// How often it did the same since then, which is not told yet.
+        pub folded: u64,
+    }
+}
+
+shared! {
+    /// How many events a thread makes.
+    #[derive(Default)]
+    pub struct Rate = 24 {
+        /// Events not delivered since the last [`CappedRecord`].
+        pub capped: u64,
+        /// The [`Hook`] of those.
+        pub hook: u32,
+        /// The second of CLOCK_BOOTTIME to which [`Self::events`] belongs.
+        pub second: u32,
+        /// Events in that second.
+        pub events: u32,
+        /// 0.
+        pub reserved: u32,
     }
 }
 

@@ -5,7 +5,8 @@ use core::mem::MaybeUninit;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use monitor_common::Offsets;
 
-/// Set by the daemon before loading; read-only and frozen, so constants to the verifier.
+/// Set by the daemon before loading; read-only and frozen, so constants to the verifier, which
+/// drops what they rule out.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".rodata")]
 pub static OFFSETS: Offsets = unsafe { core::mem::zeroed() };
@@ -28,37 +29,58 @@ pub fn constant(field: *const u32) -> u32 {
 /// An offset that says that this kernel has no such member.
 pub const ABSENT: u32 = u32::MAX;
 
-/// Reads a `T` at `base + offset` by bpf_probe_read_kernel; all zero when that memory is not there,
-/// which includes a null `base`.
-///
-/// Without a branch on purpose: every `Option` in a chain of reads doubles the paths that the
-/// verifier walks, and a task alone takes thirty reads.
-#[inline(always)]
-pub fn read<T: Copy>(base: *const u8, offset: u32) -> T {
-    let mut value = MaybeUninit::<T>::zeroed();
-    unsafe {
-        // The helper zeroes the destination when it faults.
-        bpf_probe_read_kernel(
-            value.as_mut_ptr().cast(),
-            size_of::<T>() as u32,
-            base.wrapping_add(offset as usize).cast(),
-        );
-        value.assume_init()
+/// How to read from a structure of the kernel.
+pub trait Memory {
+    /// Reads a `T` at `base + offset`; all zero when that memory is not there, which includes a
+    /// null `base`.
+    ///
+    /// Without a branch on purpose: every `Option` in a chain of reads doubles the paths that the
+    /// verifier walks, and a task alone takes thirty reads.
+    fn read<T: Copy>(base: *const u8, offset: u32) -> T;
+
+    /// Follows a pointer at `base + offset`; null when it is null or not there.
+    #[inline(always)]
+    fn follow(base: *const u8, offset: u32) -> *const u8 {
+        Self::read(base, offset)
     }
 }
 
-/// Follows a pointer at `base + offset`; null when it is null or not there.
-#[inline(always)]
-pub fn follow(base: *const u8, offset: u32) -> *const u8 {
-    read(base, offset)
+/// Of pointers that the verifier knows by BTF: direct loads, about 2 ns each, and allowed under
+/// lockdown=confidentiality. A stale pointer reads as zero; the kernel sees to that.
+pub enum Typed {}
+
+/// Of any address: bpf_probe_read_kernel, about 35 ns each.
+pub enum Probed {}
+
+/// Of the current task's structures.
+#[cfg(feature = "local-storage")]
+pub type Own = Typed;
+/// Of the current task's structures: before 5.11 the verifier does not know its type.
+#[cfg(not(feature = "local-storage"))]
+pub type Own = Probed;
+
+impl Memory for Typed {
+    #[inline(always)]
+    fn read<T: Copy>(base: *const u8, offset: u32) -> T {
+        // SAFETY: the verifier refuses a load that its type does not allow.
+        unsafe { core::ptr::read_volatile(base.add(offset as usize).cast::<T>()) }
+    }
 }
 
-/// Reads a `T` at `base + offset` directly: about 2 ns against 35 for a probe read.
-///
-/// # Safety
-/// `base` is a pointer that the verifier knows by BTF, and `offset` a constant of [`offset!`]. A
-/// stale pointer reads as zero; the kernel sees to that.
-#[inline(always)]
-pub unsafe fn direct<T: Copy>(base: *const u8, offset: u32) -> T {
-    unsafe { core::ptr::read_volatile(base.add(offset as usize).cast::<T>()) }
+impl Memory for Probed {
+    #[inline(always)]
+    fn read<T: Copy>(base: *const u8, offset: u32) -> T {
+        let mut value = MaybeUninit::<T>::zeroed();
+        if offset!(kernel_reads) != 0 {
+            unsafe {
+                // The helper zeroes the destination when it faults.
+                bpf_probe_read_kernel(
+                    value.as_mut_ptr().cast(),
+                    size_of::<T>() as u32,
+                    base.wrapping_add(offset as usize).cast(),
+                );
+            }
+        }
+        unsafe { value.assume_init() }
+    }
 }

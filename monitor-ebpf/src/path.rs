@@ -1,9 +1,10 @@
-//! Paths, walked in kernel memory from the file's dentry upwards.
+//! Paths, walked in kernel memory from the file's dentry upwards. By probe reads only: the walk goes
+//! over mount points, from a member to the structure around it, which typed pointers do not allow.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use monitor_common::{PATH_BYTES, PATH_SLACK, ReversedPath};
 
-use crate::kernel::{follow, offset};
+use crate::kernel::{Memory, Probed, offset};
 
 /// Most components that are walked: a deeper path keeps its end.
 const COMPONENTS: usize = 28;
@@ -13,26 +14,16 @@ const COMPONENTS: usize = 28;
 pub fn of_file(file: *const u8, path: &mut ReversedPath) {
     let at = file.wrapping_add(offset!(file_path) as usize);
     walk(
-        follow(at, offset!(path_dentry)),
-        follow(at, offset!(path_mnt)),
+        Probed::follow(at, offset!(path_dentry)),
+        Probed::follow(at, offset!(path_mnt)),
         path,
     );
 }
 
-/// Writes the path of an inode below the root of its file system, by any of its names.
+/// Writes the path of a dentry below the root of its file system.
 #[inline(always)]
-pub fn of_inode(inode: *const u8, path: &mut ReversedPath) {
-    let alias = follow(inode, offset!(inode_aliases));
-    if alias.is_null() {
-        path.len = 0;
-        path.complete = 0;
-    } else {
-        walk(
-            alias.wrapping_sub(offset!(dentry_alias) as usize),
-            core::ptr::null(),
-            path,
-        );
-    }
+pub fn of_dentry(dentry: *const u8, path: &mut ReversedPath) {
+    walk(dentry, core::ptr::null(), path);
 }
 
 /// Walks from `dentry` to the root, over mount points when `mount` (a `struct vfsmount`) is given.
@@ -44,21 +35,25 @@ fn walk(dentry: *const u8, mount: *const u8, path: &mut ReversedPath) {
     let (mut dentry, mut mount) = (dentry, mount);
     path.len = 0;
     path.complete = 0;
+    if offset!(kernel_reads) == 0 {
+        // The daemon asks /proc for what this kernel does not let us read.
+        return;
+    }
     let mut len = 0usize;
     for _ in 0..COMPONENTS {
-        if dentry == follow(mount, offset!(vfsmount_root)) {
+        if dentry == Probed::follow(mount, offset!(vfsmount_root)) {
             // `mount` is a member of the structure that knows where it is mounted.
             let outer = mount.wrapping_sub(offset!(mount_mnt) as usize);
-            let parent = follow(outer, offset!(mount_parent));
+            let parent = Probed::follow(outer, offset!(mount_parent));
             if parent == outer {
                 path.complete = 1;
                 break;
             }
-            dentry = follow(outer, offset!(mount_mountpoint));
+            dentry = Probed::follow(outer, offset!(mount_mountpoint));
             mount = parent.wrapping_add(offset!(mount_mnt) as usize);
             continue;
         }
-        let parent = follow(dentry, offset!(dentry_parent));
+        let parent = Probed::follow(dentry, offset!(dentry_parent));
         if parent == dentry {
             path.complete = 1;
             break;
@@ -73,7 +68,7 @@ fn walk(dentry: *const u8, mount: *const u8, path: &mut ReversedPath) {
             bpf_probe_read_kernel_str(
                 path.bytes.as_mut_ptr().add(start).cast(),
                 PATH_SLACK as u32,
-                follow(dentry, offset!(dentry_name)).cast(),
+                Probed::follow(dentry, offset!(dentry_name)).cast(),
             )
         };
         if written <= 0 {

@@ -8,7 +8,8 @@ use aya_ebpf::macros::cgroup_sock_addr;
 use aya_ebpf::programs::SockAddrContext;
 use monitor_common::{ConnectRecord, Hook, SocketInfo, TaskInfo, kind};
 
-use crate::emit::{Wake, emit, failed};
+use crate::emit::{To, emit_capped, failed};
+use crate::kernel::Own;
 use crate::maps::SOCKETS;
 use crate::task;
 
@@ -44,41 +45,62 @@ pub fn sendmsg6(context: SockAddrContext) -> i32 {
 #[inline(always)]
 fn addressed(context: &SockAddrContext, hook: Hook, family: u32) -> i32 {
     let addr = unsafe { &*context.sock_addr };
-    let port = u16::from_be(addr.user_port as u16);
-    let address = address(addr, family);
-    let socket = unsafe { bpf_get_socket_cookie(context.as_ptr()) };
-    let protocol = addr.protocol as u16;
-    let kept =
-        unsafe { SOCKETS.of_socket(addr.__bindgen_anon_1.sk.cast::<u8>().cast_const(), true) };
-    if kept.is_null() {
-        failed(hook);
-        return PROCEED;
-    }
-    let kept = unsafe { &mut *kept };
-    if kept.family == family && kept.port == port && same(&kept.address, &address) {
-        // The next datagram of the same conversation says nothing new.
-        return PROCEED;
-    }
-    let mut info = TaskInfo::default();
-    task::capture(task::current(), &mut info);
-    *kept = SocketInfo {
-        task: info,
-        socket,
-        address,
-        port,
-        protocol,
+    let sk = unsafe { addr.__bindgen_anon_1.sk };
+    let destination = Destination {
+        socket: unsafe { bpf_get_socket_cookie(context.as_ptr()) },
+        address: address(addr, family),
+        port: u16::from_be(addr.user_port as u16),
+        protocol: addr.protocol as u16,
         family,
     };
-    emit::<ConnectRecord>(hook, kind::CONNECT, Wake::Later, |record| {
+    let kept = unsafe { SOCKETS.of_socket(sk.cast::<u8>().cast_const(), true) };
+    connected(kept, &destination, hook);
+    PROCEED
+}
+
+/// Where a socket is going.
+pub struct Destination {
+    /// The socket's cookie, or what else names it.
+    pub socket: u64,
+    /// In network byte order, IPv4 as an IPv4-mapped one.
+    pub address: [u8; 16],
+    pub port: u16,
+    pub protocol: u16,
+    pub family: u32,
+}
+
+/// Tells of a connection, and keeps with its socket who made it.
+#[inline(always)]
+pub fn connected(kept: *mut SocketInfo, to: &Destination, hook: Hook) {
+    if kept.is_null() {
+        failed(hook);
+        return;
+    }
+    let kept = unsafe { &mut *kept };
+    if kept.family == to.family && kept.port == to.port && same(&kept.address, &to.address) {
+        // The next datagram of the same conversation says nothing new.
+        return;
+    }
+    // Programs at a cgroup have no task storage on most kernels.
+    let mut info = TaskInfo::default();
+    task::capture::<Own>(task::current(), &mut info);
+    *kept = SocketInfo {
+        task: info,
+        socket: to.socket,
+        address: to.address,
+        port: to.port,
+        protocol: to.protocol,
+        family: to.family,
+    };
+    emit_capped::<ConnectRecord>(&info, hook, kind::CONNECT, To::EventsLater, |record| {
         let record = unsafe { &mut *record };
         record.task = info;
-        record.socket = socket;
-        record.address = address;
-        record.port = port;
-        record.protocol = protocol;
-        record.family = family;
+        record.socket = to.socket;
+        record.address = to.address;
+        record.port = to.port;
+        record.protocol = to.protocol;
+        record.family = to.family;
     });
-    PROCEED
 }
 
 /// The address in network byte order, IPv4 as an IPv4-mapped one.

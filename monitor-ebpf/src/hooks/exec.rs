@@ -5,26 +5,28 @@ use aya_ebpf::programs::BtfTracePointContext;
 use aya_log_ebpf::warn;
 use monitor_common::{Hook, ProcessRecord, kind};
 
-use crate::emit::{Wake, emit, failed};
-use crate::kernel::{follow, offset};
+use crate::emit::{To, emit_capped, failed};
+use crate::kernel::{Memory, Own, Typed, offset};
 use crate::{path, task};
 
-/// A program was replaced: the identity is captured anew and kept in task storage.
+/// A program was replaced: the identity is captured anew and kept with the task.
 #[btf_tracepoint(function = "sched_process_exec")]
-pub fn process_exec(context: BtfTracePointContext) -> i32 {
+pub fn process_exec_tp(context: BtfTracePointContext) -> i32 {
     let binprm: *const u8 = context.arg(2);
-    let info = task::current_info();
-    if info.is_null() {
+    let state = task::current_state();
+    if state.is_null() {
         failed(Hook::ProcessExec);
-        warn!(&context, "no task storage for a new program: out of memory");
+        warn!(&context, "nothing can be kept with a new program: out of memory");
         return 0;
     }
-    let info = unsafe { &mut *info };
+    let state = unsafe { &mut *state };
     let task = task::current();
-    task::capture_process(task, info);
-    task::capture_executable(task, info);
-    let file = follow(binprm, offset!(binprm_file));
-    emit::<ProcessRecord>(Hook::ProcessExec, kind::EXEC, Wake::Later, |record| {
+    task::capture_process::<Own>(task, &mut state.info);
+    task::capture_executable::<Own>(task, &mut state.info);
+    let file = Typed::follow(binprm, offset!(binprm_file));
+    let (hook, to) = (Hook::ProcessExec, To::EventsLater);
+    let info = &state.info;
+    emit_capped::<ProcessRecord>(info, hook, kind::EXEC, to, |record| {
         let record = unsafe { &mut *record };
         record.task = *info;
         path::of_file(file, &mut record.path);

@@ -4,28 +4,33 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use monitor_common::{Hook, TaskRecord, kind};
 
-use crate::emit::{Wake, emit};
-use crate::kernel::{offset, read};
+use crate::emit::{To, emit, end_rate};
+use crate::file::tell_folded;
+use crate::kernel::{Memory, Own, offset};
 use crate::maps::TASKS;
 use crate::task;
 
-/// A process ended. Its memory is gone by now, so all comes from task storage.
+/// A task ended. Its memory is gone by now, so all comes from what was kept with it.
 #[btf_tracepoint(function = "sched_process_exit")]
-pub fn process_exit(_context: BtfTracePointContext) -> i32 {
+pub fn process_exit_tp(_context: BtfTracePointContext) -> i32 {
     let task = task::current();
-    let pid: u32 = read(task, offset!(task_pid));
-    let process: u32 = read(task, offset!(task_tgid));
-    if pid != process {
-        return 0;
-    }
-    let info = unsafe { TASKS.of_task(task, false) };
-    if info.is_null() {
+    let state = unsafe { TASKS.of_task(task, false) };
+    if state.is_null() {
         // It ran before the hooks were there and was not walked yet: nobody knows it, so its end
         // is no news and no loss. Storage that could not be had was counted at its fork.
         return 0;
     }
-    emit::<TaskRecord>(Hook::ProcessExit, kind::EXIT, Wake::Later, |record| {
-        unsafe { (*record).task = *info };
-    });
+    let state = unsafe { &mut *state };
+    // A thread's own counts end with it.
+    tell_folded(state, Hook::ProcessExit);
+    end_rate(&state.info);
+    let pid: u32 = Own::read(task, offset!(task_pid));
+    let process: u32 = Own::read(task, offset!(task_tgid));
+    if pid == process {
+        emit::<TaskRecord>(Hook::ProcessExit, kind::EXIT, To::EventsLater, |record| {
+            unsafe { (*record).task = state.info };
+        });
+    }
+    TASKS.forget_task(task);
     0
 }

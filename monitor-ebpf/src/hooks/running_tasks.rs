@@ -2,8 +2,8 @@
 
 use monitor_common::{Hook, ProcessRecord, kind};
 
-use crate::emit::{Wake, emit, failed};
-use crate::kernel::{offset, read};
+use crate::emit::{To, emit, failed};
+use crate::kernel::{Memory, Typed, offset};
 use crate::maps::TASKS;
 use crate::{path, task};
 
@@ -26,21 +26,23 @@ pub unsafe extern "C" fn running_tasks(context: *const TaskIterator) -> i32 {
     if task.is_null() {
         return 0;
     }
-    let info = unsafe { TASKS.of_task(task, true) };
-    if info.is_null() {
+    let state = unsafe { TASKS.of_task(task, true) };
+    if state.is_null() {
         failed(Hook::RunningTasks);
         return 0;
     }
-    let info = unsafe { &mut *info };
-    task::capture(task, info);
-    let pid: u32 = read(task, offset!(task_pid));
+    let info = unsafe { &mut (*state).info };
+    task::capture::<Typed>(task, info);
+    let pid: u32 = Typed::read(task, offset!(task_pid));
     if pid != info.pid {
         return 0;
     }
-    emit::<ProcessRecord>(Hook::RunningTasks, kind::RUNNING, Wake::Later, |record| {
+    let file = task::executable::<Typed>(task);
+    let (hook, to) = (Hook::RunningTasks, To::EventsLater);
+    emit::<ProcessRecord>(hook, kind::RUNNING, to, |record| {
         let record = unsafe { &mut *record };
         record.task = *info;
-        path::of_file(task::executable(task), &mut record.path);
+        path::of_file(file, &mut record.path);
     });
     0
 }

@@ -1,0 +1,220 @@
+//! What is done to files: told where the file is watched, or where its name, its directory or its
+//! writer make it worth a look. The same for every hook that sees it.
+
+use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
+use monitor_common::{
+    FileKey, FileRecord, Hook, NAME_BYTES, NamedFileRecord, SeenName, TaskState, kind,
+};
+
+use crate::emit::{Count, To, count, emit_capped, emit_several, failed, seconds};
+use crate::kernel::{Memory, Probed, offset};
+use crate::maps::{
+    CLEAN_FILES, SEEN_NAMES, TASKS, WATCH_GENERATION, WATCHED_DIRECTORIES, WATCHED_FILES,
+    WATCHED_NAMES,
+};
+use crate::{path, task};
+
+/// How long a look at a file that found nothing holds, and the suspicion that one is a copy, in
+/// seconds.
+const CLEAN_SECONDS: u32 = 60;
+/// How long after a read of a credential the reader's own writes are of interest, in seconds.
+const COPY_WINDOW: u32 = 10;
+
+/// An inode's key. Three loads: these hooks run on every read.
+#[inline(always)]
+pub fn key_of<M: Memory>(inode: *const u8) -> FileKey {
+    FileKey {
+        dev: task::device::<M>(inode),
+        ino: M::read(inode, offset!(inode_number)),
+    }
+}
+
+/// Whether a file holds a credential.
+#[inline(always)]
+pub fn is_watched(file: FileKey) -> bool {
+    WATCHED_FILES.get_ptr(file).is_some()
+}
+
+/// Something was done to a watched file: `kind` says what.
+///
+/// The same by the same task within a second is one record more, at the next or at the task's end,
+/// which carries how often: a process that reads one file in a loop must not be able to fill the
+/// ring, and each time still counts.
+#[inline(always)]
+pub fn watched(file: FileKey, hook: Hook, kind: u16) {
+    let state = task::current_state();
+    if state.is_null() {
+        failed(hook);
+        return;
+    }
+    let state = unsafe { &mut *state };
+    if task::is_daemon(&state.info) {
+        return;
+    }
+    let now = seconds();
+    let same = state.touched.ino == file.ino
+        && state.touched.dev == file.dev
+        && state.touched_kind == u32::from(kind);
+    if same && state.touched_at == now {
+        state.folded += 1;
+        count(hook, Count::Folded);
+        return;
+    }
+    if !same {
+        tell_folded(state, hook);
+    }
+    let before = state.folded;
+    state.folded = 0;
+    state.touched = file;
+    state.touched_kind = u32::from(kind);
+    state.touched_at = now;
+    if kind != kind::FILE_DENIED {
+        // From now on what it writes may be a copy.
+        state.info.read_at = now;
+        state.info.read_ino = file.ino;
+    }
+    emit_several::<FileRecord>(hook, kind, To::Credentials, 1, before, |record| {
+        fill(record, state, file, 1 + before);
+    });
+}
+
+/// Tells what was folded and not told yet.
+#[inline(always)]
+pub fn tell_folded(state: &mut TaskState, hook: Hook) {
+    let before = state.folded;
+    if before == 0 {
+        return;
+    }
+    state.folded = 0;
+    let (file, kind) = (state.touched, state.touched_kind as u16);
+    emit_several::<FileRecord>(hook, kind, To::Credentials, 0, before, |record| {
+        fill(record, state, file, before);
+    });
+}
+
+#[inline(always)]
+fn fill(record: *mut FileRecord, state: &TaskState, file: FileKey, count: u64) {
+    let record = unsafe { &mut *record };
+    record.task = state.info;
+    record.file = file;
+    record.count = count;
+}
+
+/// A file that is not watched is read: its name or its directory may be, or it may be a copy that
+/// was written a moment ago, and then the daemon should look at it.
+#[inline(always)]
+pub fn unknown<M: Memory>(dentry: *const u8, file: FileKey, hook: Hook) {
+    let seen = name_of::<M>(dentry, file);
+    let met = SEEN_NAMES.get_ptr(seen).map(|at| unsafe { *at });
+    if met == Some(0) {
+        return;
+    }
+    let may_be_copy = met.is_some_and(|at| seconds().wrapping_sub(at) < CLEAN_SECONDS);
+    if !may_be_copy {
+        if !is_worth_a_look::<M>(dentry, file.dev) {
+            let _ = SEEN_NAMES.insert(seen, 0u32, 0);
+            return;
+        }
+        if is_clean(&seen) {
+            return;
+        }
+    }
+    let state = task::current_state();
+    if state.is_null() {
+        failed(hook);
+        return;
+    }
+    look(unsafe { &*state }, dentry, seen, hook, kind::FILE_NAMED);
+}
+
+/// A file that is not watched is written, by a task that has just read a credential or was forked
+/// by one that had: it may become a copy.
+#[inline(always)]
+pub fn written<M: Memory>(dentry: *const u8, file: FileKey, hook: Hook) {
+    let state = unsafe { TASKS.of_task(task::current(), false) };
+    if state.is_null() {
+        return;
+    }
+    let state = unsafe { &*state };
+    let now = seconds();
+    if state.info.read_at == 0 || now.wrapping_sub(state.info.read_at) > COPY_WINDOW {
+        return;
+    }
+    let seen = name_of::<M>(dentry, file);
+    // Before the daemon has had a look: somebody may read the copy at once.
+    let _ = SEEN_NAMES.insert(seen, now, 0);
+    if !is_clean(&seen) {
+        look(state, dentry, seen, hook, kind::FILE_WRITE);
+    }
+}
+
+/// Whether the current task has read a credential a moment ago.
+#[inline(always)]
+pub fn may_copy() -> bool {
+    let state = unsafe { TASKS.of_task(task::current(), false) };
+    if state.is_null() {
+        return false;
+    }
+    let info = unsafe { &(*state).info };
+    info.read_at != 0 && seconds().wrapping_sub(info.read_at) <= COPY_WINDOW
+}
+
+#[inline(always)]
+fn look(state: &TaskState, dentry: *const u8, seen: SeenName, hook: Hook, kind: u16) {
+    if task::is_daemon(&state.info) {
+        return;
+    }
+    emit_capped::<NamedFileRecord>(&state.info, hook, kind, To::Events, |record| {
+        let record = unsafe { &mut *record };
+        record.task = state.info;
+        record.seen = seen;
+        path::of_dentry(dentry, &mut record.path);
+    });
+}
+
+/// The dentry by which an inode is known: any of its names.
+#[inline(always)]
+pub fn dentry_of(inode: *const u8) -> *const u8 {
+    Probed::follow(inode, offset!(inode_aliases)).wrapping_sub(offset!(dentry_alias) as usize)
+}
+
+/// What tells this name at this inode from any other.
+#[inline(always)]
+fn name_of<M: Memory>(dentry: *const u8, file: FileKey) -> SeenName {
+    SeenName {
+        file,
+        hash_len: M::read(dentry, offset!(dentry_hash_len)),
+        generation: WATCH_GENERATION.get(0).copied().unwrap_or(0),
+    }
+}
+
+/// Whether the daemon has looked at this file a short while ago and found nothing. Its content may
+/// have changed since, so that does not hold for ever.
+#[inline(always)]
+fn is_clean(seen: &SeenName) -> bool {
+    let Some(at) = CLEAN_FILES.get_ptr(seen) else {
+        return false;
+    };
+    seconds().wrapping_sub(unsafe { *at }) < CLEAN_SECONDS
+}
+
+/// Whether a name, or the directory that holds it, is watched.
+#[inline(always)]
+fn is_worth_a_look<M: Memory>(dentry: *const u8, dev: u64) -> bool {
+    if offset!(kernel_reads) != 0 {
+        let mut basename = [0u8; NAME_BYTES];
+        let name = Probed::follow(dentry, offset!(dentry_name));
+        // A name of more than 31 bytes is cut, ends in a zero all the same, and matches none.
+        let named = unsafe { bpf_probe_read_kernel_str_bytes(name, &mut basename) }.is_ok()
+            && WATCHED_NAMES.get_ptr(basename).is_some();
+        if named {
+            return true;
+        }
+    }
+    let parent = M::follow(
+        M::follow(dentry, offset!(dentry_parent)),
+        offset!(dentry_inode),
+    );
+    let ino = M::read(parent, offset!(inode_number));
+    WATCHED_DIRECTORIES.get_ptr(FileKey { dev, ino }).is_some()
+}

@@ -1,0 +1,135 @@
+//! The kernel's own questions whether a file may be opened, read, written or mapped, on any file
+//! system and whatever call asks:
+//! `security_file_open(struct file *file)`,
+//! `security_file_permission(struct file *file, int mask)`,
+//! `security_mmap_file(struct file *file, unsigned long prot, unsigned long flags)`.
+//!
+//! On overlayfs they ask once for the overlay's file and once for the real one below.
+
+use aya_ebpf::macros::{fentry, kprobe, lsm};
+use aya_ebpf::programs::{FEntryContext, LsmContext, ProbeContext};
+use monitor_common::{Hook, kind};
+
+use crate::file::{is_watched, key_of, unknown, watched, written};
+use crate::kernel::{Memory, Probed, Typed, offset};
+
+const MAY_WRITE: i32 = 2;
+const MAY_READ: i32 = 4;
+const FMODE_READ: u32 = 1;
+
+/// A file is opened.
+#[fentry(function = "security_file_open")]
+pub fn file_open_fentry(context: FEntryContext) -> i32 {
+    opened::<Typed>(context.arg(0));
+    0
+}
+
+/// A file is opened.
+#[lsm(hook = "file_open")]
+pub fn file_open_lsm(context: LsmContext) -> i32 {
+    opened::<Typed>(context.arg(0));
+    0
+}
+
+/// A file is opened.
+#[kprobe]
+pub fn file_open_kprobe(context: ProbeContext) -> u32 {
+    if let Some(file) = context.arg(0) {
+        opened::<Probed>(file);
+    }
+    0
+}
+
+#[inline(always)]
+fn opened<M: Memory>(file: *const u8) {
+    let inode = M::follow(file, offset!(file_inode));
+    let key = key_of::<M>(inode);
+    if is_watched(key) {
+        watched(key, Hook::FileOpen, kind::FILE_OPEN);
+        return;
+    }
+    let mode: u32 = M::read(file, offset!(file_mode));
+    let size: u64 = M::read(inode, offset!(inode_size));
+    // Whoever makes a file is told of when there is something in it.
+    if mode & FMODE_READ != 0 && size != 0 {
+        unknown::<M>(dentry_of_file::<M>(file), key, Hook::FileOpen);
+    }
+}
+
+#[inline(always)]
+fn dentry_of_file<M: Memory>(file: *const u8) -> *const u8 {
+    M::follow(file, offset!(file_path) + offset!(path_dentry))
+}
+
+/// A file is read or written.
+#[fentry(function = "security_file_permission")]
+pub fn file_permission_fentry(context: FEntryContext) -> i32 {
+    permitted::<Typed>(context.arg(0), context.arg(1));
+    0
+}
+
+/// A file is read or written.
+#[lsm(hook = "file_permission")]
+pub fn file_permission_lsm(context: LsmContext) -> i32 {
+    permitted::<Typed>(context.arg(0), context.arg(1));
+    0
+}
+
+/// A file is read or written.
+#[kprobe]
+pub fn file_permission_kprobe(context: ProbeContext) -> u32 {
+    if let (Some(file), Some(mask)) = (context.arg(0), context.arg(1)) {
+        permitted::<Probed>(file, mask);
+    }
+    0
+}
+
+#[inline(always)]
+fn permitted<M: Memory>(file: *const u8, mask: i32) {
+    let inode = M::follow(file, offset!(file_inode));
+    let key = key_of::<M>(inode);
+    if mask & MAY_WRITE != 0 {
+        if is_watched(key) {
+            watched(key, Hook::FileChange, kind::FILE_CHANGE);
+        } else {
+            written::<M>(dentry_of_file::<M>(file), key, Hook::FileWrite);
+        }
+    } else if mask & MAY_READ != 0 && is_watched(key) {
+        watched(key, Hook::FileRead, kind::FILE_READ);
+    }
+}
+
+/// A file is mapped.
+#[fentry(function = "security_mmap_file")]
+pub fn file_map_fentry(context: FEntryContext) -> i32 {
+    mapped::<Typed>(context.arg(0));
+    0
+}
+
+/// A file is mapped.
+#[lsm(hook = "mmap_file")]
+pub fn file_map_lsm(context: LsmContext) -> i32 {
+    mapped::<Typed>(context.arg(0));
+    0
+}
+
+/// A file is mapped.
+#[kprobe]
+pub fn file_map_kprobe(context: ProbeContext) -> u32 {
+    if let Some(file) = context.arg(0) {
+        mapped::<Probed>(file);
+    }
+    0
+}
+
+#[inline(always)]
+fn mapped<M: Memory>(file: *const u8) {
+    // Memory without a file.
+    if file.is_null() {
+        return;
+    }
+    let key = key_of::<M>(M::follow(file, offset!(file_inode)));
+    if is_watched(key) {
+        watched(key, Hook::FileMap, kind::FILE_MAP);
+    }
+}

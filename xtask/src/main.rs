@@ -9,6 +9,7 @@ mod run;
 mod setup;
 mod test;
 mod ui;
+mod vm;
 
 use std::{env, path::PathBuf, process::ExitCode};
 
@@ -75,6 +76,7 @@ fn dispatch(mut args: Vec<String>) -> Result<ExitCode> {
         "test" => test::command(&workspace, &args),
         "bench" => bench::command(&workspace, args),
         "ci" => ci::command(&workspace, &args),
+        "vm" => vm::command(&workspace, &args),
         "deny" => deny::command(&workspace, &args),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

@@ -10,6 +10,7 @@ pub(crate) struct Needs {
     test: bool,
     pub(super) lint: bool,
     bench: bool,
+    vm: bool,
 }
 
 impl Needs {
@@ -18,6 +19,7 @@ impl Needs {
         test: false,
         lint: false,
         bench: false,
+        vm: false,
     };
     /// Running the tests.
     pub(crate) const TEST: Self = Self {
@@ -34,6 +36,12 @@ impl Needs {
         bench: true,
         ..Self::BUILD
     };
+    /// Running the tests on other kernels, in emulated machines.
+    pub(crate) const VM: Self = Self {
+        test: true,
+        vm: true,
+        ..Self::BUILD
+    };
 }
 
 impl BitOr for Needs {
@@ -44,6 +52,7 @@ impl BitOr for Needs {
             test: self.test || other.test,
             lint: self.lint || other.lint,
             bench: self.bench || other.bench,
+            vm: self.vm || other.vm,
         }
     }
 }
@@ -107,6 +116,50 @@ const TEST_PROGRAMS: [Program; 8] = [
     },
 ];
 
+const VM_PROGRAMS: [Program; 8] = [
+    Program {
+        name: "qemu-system-x86_64",
+        package: "qemu-system-x86",
+        why: "vm: the machines",
+    },
+    Program {
+        name: "busybox",
+        package: "busybox-static",
+        why: "vm: the guest's first programs",
+    },
+    Program {
+        name: "depmod",
+        package: "kmod",
+        why: "vm: the order of kernel modules",
+    },
+    Program {
+        name: "mke2fs",
+        package: "e2fsprogs",
+        why: "vm: the guest's disks",
+    },
+    Program {
+        name: "cpio",
+        package: "cpio",
+        why: "vm: the guest's first files",
+    },
+    Program {
+        name: "xz",
+        package: "xz-utils",
+        why: "vm: unpacks kernel modules",
+    },
+    Program {
+        name: "zstd",
+        package: "zstd",
+        why: "vm: unpacks kernel modules",
+    },
+    // No program: the search takes a whole path as it is.
+    Program {
+        name: "/usr/share/keyrings/debian-archive-keyring.gpg",
+        package: "debian-archive-keyring",
+        why: "vm: the signatures of Debian's kernels",
+    },
+];
+
 impl Needs {
     /// The programs, each with whether it is there.
     pub(super) fn programs(self) -> Vec<(Program, Option<String>)> {
@@ -115,9 +168,11 @@ impl Needs {
             Self { bench: true, .. } => &[KEYS],
             _ => &[],
         };
+        let vm: &[Program] = if self.vm { &VM_PROGRAMS } else { &[] };
         BUILD_PROGRAMS
             .iter()
             .chain(more)
+            .chain(vm)
             .map(|program| {
                 let found = process::which(program.name);
                 (*program, found.map(|file| file.display().to_string()))

@@ -1,0 +1,340 @@
+//! Stock kernels of distributions: asked for at their archives, unpacked into a cache, never installed.
+//!
+//! apt does the asking, with lists, caches and sources of its own below the cache, so nothing of this
+//! machine's set-up changes; it checks the archives' signatures.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::process;
+
+/// How old what is known of an archive may be before it is asked again.
+const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
+
+const DEBIAN: &str = "http://deb.debian.org/debian";
+const DEBIAN_SECURITY: &str = "http://deb.debian.org/debian-security";
+const DEBIAN_KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// A series of kernels, and where its newest is to be had.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Kernel {
+    pub(super) series: &'static str,
+    archive: &'static str,
+    keys: &'static str,
+    suite: &'static str,
+    /// How the package's name ends.
+    flavour: &'static str,
+}
+
+/// The matrix's kernels, oldest first.
+pub(super) const KERNELS: [Kernel; 4] = [
+    Kernel {
+        series: "5.10",
+        archive: DEBIAN_SECURITY,
+        keys: DEBIAN_KEYS,
+        suite: "bullseye-security",
+        flavour: "cloud-amd64",
+    },
+    Kernel {
+        series: "6.1",
+        archive: DEBIAN_SECURITY,
+        keys: DEBIAN_KEYS,
+        suite: "bookworm-security",
+        flavour: "cloud-amd64",
+    },
+    Kernel {
+        series: "6.12",
+        archive: DEBIAN_SECURITY,
+        keys: DEBIAN_KEYS,
+        suite: "bookworm-security",
+        flavour: "cloud-amd64",
+    },
+    Kernel {
+        series: "7.3",
+        archive: DEBIAN,
+        keys: DEBIAN_KEYS,
+        suite: "trixie-backports",
+        flavour: "cloud-amd64",
+    },
+];
+
+/// A kernel on this machine.
+#[derive(Debug, Clone)]
+pub(super) struct Unpacked {
+    /// Where everything of this kernel is kept.
+    pub(super) directory: PathBuf,
+    /// As `uname -r` gives it.
+    pub(super) release: String,
+    /// The bootable image.
+    pub(super) image: PathBuf,
+    /// The directory that holds `kernel/` and `modules.dep`.
+    pub(super) modules: PathBuf,
+    /// Why it is perhaps not the newest.
+    pub(super) note: Option<String>,
+}
+
+impl Kernel {
+    /// Brings the newest kernel of the series here, or takes what an earlier run brought.
+    ///
+    /// # Errors
+    /// When there is none and none can be had, with apt's own words.
+    pub(super) fn obtain(&self, cache: &Path) -> Result<Unpacked> {
+        let directory = cache.join("kernels").join(self.series);
+        let known = newest_unpacked(&directory)?;
+        let asked = directory.join("asked");
+        if let Some(known) = &known
+            && is_fresh(&asked)
+        {
+            return Ok(known.clone());
+        }
+        match self.download(cache, &directory) {
+            Ok(fetched) => {
+                fs::write(&asked, "")?;
+                Ok(fetched)
+            }
+            Err(error) => match known {
+                Some(mut known) => {
+                    known.note = Some(format!("kept from an earlier run: {error:#}"));
+                    Ok(known)
+                }
+                None => Err(error.context(format!(
+                    "Linux {} cannot be had from {} {}",
+                    self.series, self.archive, self.suite
+                ))),
+            },
+        }
+    }
+
+    fn download(&self, cache: &Path, directory: &Path) -> Result<Unpacked> {
+        let apt = Apt::new(cache, self)?;
+        let step = format!("Asking {} for Linux {}", self.suite, self.series);
+        process::run_quietly(&step, apt.command("apt-get").arg("update"))?;
+        let image = self
+            .newest(&apt.ask(&["pkgnames", "linux-image-"])?)
+            .with_context(|| format!("{} has no Linux {}", self.suite, self.series))?;
+        let release = image.trim_start_matches("linux-image-").to_owned();
+        if let Some(known) = unpacked(directory, &release)? {
+            return Ok(known);
+        }
+
+        // The image alone, or in three packages: it depends on the others by their full names.
+        let mut packages = vec![image.clone()];
+        let depends = apt.ask(&["depends", "--important", &image])?;
+        packages.extend(
+            depends
+                .lines()
+                .filter_map(|line| line.trim().strip_prefix("Depends: "))
+                .filter(|name| name.starts_with("linux-") && name.ends_with(&release))
+                .map(str::to_owned),
+        );
+        let downloads = directory.join("packages");
+        fs::create_dir_all(&downloads)?;
+        let step = format!("Downloading {image}");
+        let mut download = apt.command("apt-get");
+        download.arg("download").args(&packages);
+        process::run_quietly(&step, download.current_dir(&downloads))?;
+
+        // Under another name until it is whole.
+        let tree = directory.join(format!("{release}.part"));
+        if tree.exists() {
+            fs::remove_dir_all(&tree)?;
+        }
+        fs::create_dir_all(&tree)?;
+        for package in &packages {
+            let file = downloaded(&downloads, package)?;
+            let step = format!("Unpacking {package}");
+            let mut unpack = Command::new("dpkg-deb");
+            process::run_quietly(&step, unpack.arg("-x").arg(file).arg(&tree))?;
+        }
+        // Newer packages have it all in /usr; depmod looks in /lib.
+        let (lib, usr) = (tree.join("lib"), tree.join("usr/lib/modules"));
+        if !lib.exists() && usr.exists() {
+            std::os::unix::fs::symlink("usr/lib", &lib)?;
+        }
+        let mut depmod = Command::new(process::which("depmod").context("depmod is missing")?);
+        depmod.arg("-b").arg(&tree).arg(&release);
+        process::run_quietly("Ordering its modules", &mut depmod)?;
+        fs::rename(&tree, directory.join(&release))?;
+        unpacked(directory, &release)?.context("the packages hold no kernel")
+    }
+
+    /// The newest of these packages that is of the series and flavour.
+    fn newest(&self, names: &str) -> Option<String> {
+        let start = format!("linux-image-{}.", self.series);
+        let end = format!("-{}", self.flavour);
+        names
+            .lines()
+            .filter(|name| name.starts_with(&start) && name.ends_with(&end))
+            .max_by_key(|name| numbers(name))
+            .map(str::to_owned)
+    }
+}
+
+/// The numbers in a name, by which its versions are ordered.
+fn numbers(name: &str) -> Vec<u64> {
+    name.split(|c: char| !c.is_ascii_digit())
+        .filter_map(|digits| digits.parse().ok())
+        .collect()
+}
+
+fn is_fresh(file: &Path) -> bool {
+    let modified = fs::metadata(file).and_then(|of| of.modified());
+    modified.is_ok_and(|modified| {
+        let age = SystemTime::now().duration_since(modified);
+        age.is_ok_and(|age| age < FRESH)
+    })
+}
+
+fn newest_unpacked(directory: &Path) -> Result<Option<Unpacked>> {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Ok(None);
+    };
+    let mut releases = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !name.ends_with(".part") && unpacked(directory, &name)?.is_some() {
+            releases.push(name);
+        }
+    }
+    match releases.into_iter().max_by_key(|name| numbers(name)) {
+        Some(release) => unpacked(directory, &release),
+        None => Ok(None),
+    }
+}
+
+fn unpacked(directory: &Path, release: &str) -> Result<Option<Unpacked>> {
+    let tree = directory.join(release);
+    let modules = tree.join("lib/modules").join(release);
+    let images = [
+        tree.join(format!("boot/vmlinuz-{release}")),
+        modules.join("vmlinuz"),
+    ];
+    let image = images.into_iter().find(|image| image.is_file());
+    Ok(image
+        .filter(|_| modules.join("modules.dep").is_file())
+        .map(|image| Unpacked {
+            directory: tree,
+            release: release.to_owned(),
+            image,
+            modules,
+            note: None,
+        }))
+}
+
+fn downloaded(directory: &Path, package: &str) -> Result<PathBuf> {
+    let start = format!("{package}_");
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(&start) {
+            found.push(entry.path());
+        }
+    }
+    // A package can be rebuilt under the same name: the one that came last.
+    let modified = |file: &PathBuf| fs::metadata(file).and_then(|of| of.modified()).ok();
+    found.sort_by_key(modified);
+    found
+        .pop()
+        .with_context(|| format!("apt-get brought no {package}"))
+}
+
+/// apt with lists, caches and one source of its own.
+struct Apt {
+    directory: PathBuf,
+}
+
+impl Apt {
+    fn new(cache: &Path, kernel: &Kernel) -> Result<Self> {
+        let directory = cache.join("apt").join(kernel.suite);
+        for name in ["state/lists/partial", "cache/archives/partial"] {
+            fs::create_dir_all(directory.join(name))?;
+        }
+        ensure!(
+            Path::new(kernel.keys).is_file(),
+            "{}, which holds the archive's keys, is missing",
+            kernel.keys
+        );
+        let source = format!(
+            "deb [arch=amd64 signed-by={}] {} {} main\n",
+            kernel.keys, kernel.archive, kernel.suite
+        );
+        fs::write(directory.join("sources.list"), source)?;
+        // Nothing is installed, as far as this apt knows.
+        fs::write(directory.join("state/status"), "")?;
+        Ok(Self { directory })
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("LC_ALL", "C").stdin(Stdio::null());
+        for (option, path) in [
+            ("Dir::Etc::sourcelist", "sources.list"),
+            ("Dir::State", "state"),
+            ("Dir::State::status", "state/status"),
+            ("Dir::Cache", "cache"),
+        ] {
+            let path = self.directory.join(path);
+            command
+                .arg("-o")
+                .arg(format!("{option}={}", path.display()));
+        }
+        for option in [
+            "Dir::Etc::sourceparts=/dev/null",
+            "Acquire::Languages=none",
+            "APT::Architecture=amd64",
+            // A list that did not come is an error and not a warning.
+            "APT::Update::Error-Mode=any",
+            // The user that apt would become may not enter here.
+            "APT::Sandbox::User=root",
+        ] {
+            command.args(["-o", option]);
+        }
+        command
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.command("apt-cache").args(arguments).output()?;
+        if !output.status.success() {
+            bail!(
+                "apt-cache {}: {}",
+                arguments.join(" "),
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_of_a_series_is_taken() {
+        let names = "linux-image-6.1.0-9-cloud-amd64\n\
+                     linux-image-6.1.0-56-cloud-amd64\n\
+                     linux-image-6.1.0-56-cloud-amd64-unsigned\n\
+                     linux-image-6.1.0-57-amd64\n\
+                     linux-image-6.12.117+deb12-cloud-amd64\n\
+                     linux-image-6.12.101+deb12-cloud-amd64\n";
+        let newest = |series| {
+            let kernel = KERNELS.iter().find(|kernel| kernel.series == series);
+            kernel.unwrap().newest(names)
+        };
+        assert_eq!(
+            newest("6.1").as_deref(),
+            Some("linux-image-6.1.0-56-cloud-amd64")
+        );
+        assert_eq!(
+            newest("6.12").as_deref(),
+            Some("linux-image-6.12.117+deb12-cloud-amd64")
+        );
+        assert_eq!(newest("7.3"), None);
+    }
+}

@@ -1,0 +1,165 @@
+//! One boot: the machine, what its command wrote, and how it ended.
+
+use std::{
+    fs::{self, File},
+    io::{Read, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+
+use super::initramfs;
+use crate::process;
+
+/// What is booted.
+pub(super) struct Machine<'a> {
+    pub(super) image: &'a Path,
+    pub(super) initramfs: &'a Path,
+    pub(super) root: &'a Path,
+    pub(super) built: &'a Path,
+    /// More for the kernel's command line.
+    pub(super) parameters: &'a str,
+    pub(super) cpus: u32,
+    /// A shell's script.
+    pub(super) command: &'a str,
+    /// How long it may take.
+    pub(super) limit: Duration,
+    /// Whether the command's output goes to standard output while it runs.
+    pub(super) show: bool,
+}
+
+/// How a boot went.
+pub(super) struct Boot {
+    /// The command's exit code; none when the guest did not come so far.
+    pub(super) code: Option<i32>,
+    /// What the command wrote.
+    pub(super) output: String,
+    /// What the kernel said.
+    pub(super) console: String,
+    pub(super) took: Duration,
+    pub(super) timed_out: bool,
+}
+
+/// MiB.
+const MEMORY: &str = "1024";
+
+/// What the guest's shell knows.
+const SETTINGS: &str = "export CREDWATCH_BIN=/opt/credwatch/credwatch CREDWATCH_TEST_PATIENCE=10\n\
+                        export PATH=/opt/credwatch:$PATH\n";
+
+impl Machine<'_> {
+    /// Boots it in a directory of its own, and waits until it is off.
+    ///
+    /// # Errors
+    /// When QEMU cannot be started.
+    pub(super) fn boot(&self, directory: &Path) -> Result<Boot> {
+        let start = Instant::now();
+        let files = [("settings", SETTINGS), ("command", self.command)];
+        let initrd = initramfs::with_files(self.initramfs, directory, &files)?;
+        let (console, result) = (directory.join("console"), directory.join("result"));
+        let mut qemu = self.qemu(&initrd, &console, &result)?;
+        let said = directory.join("qemu");
+        let mut child = qemu
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&said)?)
+            .spawn()
+            .with_context(|| format!("cannot run {}", process::shown(&qemu)))?;
+        let output = Arc::new(Mutex::new(Vec::new()));
+        let reader = child.stdout.take().map(|pipe| {
+            let (output, show) = (Arc::clone(&output), self.show);
+            thread::spawn(move || take_in(pipe, &output, show))
+        });
+        let timed_out = !wait(&mut child, start + self.limit)?;
+        if let Some(reader) = reader {
+            // It ends with the pipe, that is with QEMU.
+            let _ = reader.join();
+        }
+        let output = output.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = |file: &PathBuf| {
+            let bytes = fs::read(file).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).replace('\r', "")
+        };
+        Ok(Boot {
+            code: text(&result)
+                .lines()
+                .find_map(|line| line.strip_prefix("RC=")?.trim().parse().ok()),
+            output: String::from_utf8_lossy(&output).into_owned(),
+            console: text(&console) + &text(&said),
+            took: start.elapsed(),
+            timed_out,
+        })
+    }
+
+    fn qemu(&self, initrd: &Path, console: &Path, result: &Path) -> Result<Command> {
+        let program = process::which("qemu-system-x86_64").context("qemu is missing")?;
+        // The machine ends with this program, however that ends.
+        let mut qemu = Command::new("setpriv");
+        qemu.args(["--pdeathsig", "KILL", "--"]).arg(program);
+        // By emulation: where /dev/kvm exists it may still not work.
+        qemu.args(["-accel", "tcg", "-cpu", "max", "-M", "q35", "-m", MEMORY])
+            .args(["-smp", &self.cpus.to_string()])
+            .args(["-nodefaults", "-no-user-config", "-display", "none"])
+            .arg("-no-reboot")
+            .arg("-kernel")
+            .arg(self.image)
+            .arg("-initrd")
+            .arg(initrd)
+            .arg("-append")
+            .arg(format!("console=ttyS0 quiet panic=-1 {}", self.parameters));
+        for (name, disk) in [("root", self.root), ("built", self.built)] {
+            // What is written goes to a temporary file.
+            let disk = disk.display();
+            qemu.arg("-drive")
+                .arg(format!(
+                    "id={name},file={disk},format=raw,if=none,snapshot=on"
+                ))
+                .arg("-device")
+                .arg(format!("virtio-blk-pci,drive={name}"));
+        }
+        qemu.arg("-serial")
+            .arg(format!("file:{}", console.display()))
+            .args([
+                "-chardev",
+                "stdio,id=output,signal=off",
+                "-serial",
+                "chardev:output",
+            ])
+            .arg("-serial")
+            .arg(format!("file:{}", result.display()));
+        Ok(qemu)
+    }
+}
+
+fn take_in(mut pipe: impl Read, output: &Mutex<Vec<u8>>, show: bool) {
+    let mut bytes = [0; 4096];
+    while let Ok(number @ 1..) = pipe.read(&mut bytes) {
+        let bytes = &bytes[..number];
+        let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+        output.extend_from_slice(bytes);
+        if show {
+            // A closed terminal is noticed elsewhere.
+            let mut terminal = std::io::stdout();
+            let _ = terminal.write_all(bytes).and_then(|()| terminal.flush());
+        }
+    }
+}
+
+/// Waits for the end; at the deadline brings it about. Gives whether it came by itself.
+fn wait(child: &mut Child, deadline: Instant) -> Result<bool> {
+    loop {
+        if child.try_wait()?.is_some() {
+            return Ok(true);
+        }
+        if Instant::now() >= deadline {
+            child.kill()?;
+            child.wait()?;
+            return Ok(false);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -28,8 +28,8 @@ macro_rules! offsets {
         }
 
         impl Offsets {
-            /// Every member that is looked up in BTF: structure, member (dots go into members), and
-            /// where to write its offset.
+            /// Every member that is looked up in BTF: structure, member (dots go into members, bars
+            /// stand between names of different kernels), and where to write its offset.
             pub fn members(&mut self) -> impl Iterator<Item = (&'static str, &'static str, &mut u32)> {
                 [$(($structure, $member, &mut self.$field),)*].into_iter()
             }
@@ -80,7 +80,7 @@ offsets! {
     dentry_name = "dentry"."d_name.name",
     dentry_hash_len = "dentry"."d_name.hash_len",
     dentry_inode = "dentry"."d_inode",
-    dentry_alias = "dentry"."d_u.d_alias",
+    dentry_alias = "dentry"."d_u.d_alias|d_alias",
     inode_number = "inode"."i_ino",
     inode_superblock = "inode"."i_sb",
     inode_aliases = "inode"."i_dentry",

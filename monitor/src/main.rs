@@ -7,12 +7,12 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use monitor::cli::{
-    self, CheckArgs, CommandError, CommandResult, Commands, RecordArgs, ReplayArgs, RunArgs,
+    self, CheckArgs, CommandError, CommandResult, Commands, DoctorArgs, RecordArgs, ReplayArgs, RunArgs,
     StreamFormat,
 };
 use monitor::config::DetectionConfig;
 use monitor::control::Request;
-use monitor::control::protocol::ChangeView;
+use monitor::control::protocol::{ChangeView, Doctor};
 use monitor::daemon::{self, RunOptions};
 use monitor::model::{Alert, DetectionId};
 use monitor::registry::Registry;
@@ -54,6 +54,12 @@ impl Commands for Program {
 
     fn check(&self, args: &CheckArgs) -> CommandResult {
         cli::print(&daemon::check(args.config.as_deref())?)
+    }
+
+    fn doctor(&self, args: &DoctorArgs) -> Result<Doctor, CommandError> {
+        let mut config = daemon::load_config(args.config.as_deref())?;
+        config.sensor.backend = args.try_first.or(config.sensor.backend);
+        daemon::doctor(&config)
     }
 
     fn record(&self, args: &RecordArgs) -> CommandResult {

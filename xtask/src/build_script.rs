@@ -103,8 +103,11 @@ fn host_only(out_dir: &Path, why_and_fix: &str) -> Result<()> {
         "cargo::warning=this is a host-only build and `credwatch run` will refuse to start: \
          {why_and_fix}, then build again"
     );
-    let object = out_dir.join(ebpf::OBJECT);
-    fs::write(&object, []).with_context(|| format!("cannot write {}", object.display()))
+    for name in [ebpf::OBJECT, ebpf::OBJECT_BY_NUMBER] {
+        let object = out_dir.join(name);
+        fs::write(&object, []).with_context(|| format!("cannot write {}", object.display()))?;
+    }
+    Ok(())
 }
 
 fn variable(name: &str) -> Result<String> {

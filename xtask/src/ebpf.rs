@@ -14,6 +14,15 @@ use crate::{
 /// The name of the object, in the build's output folder too.
 pub const OBJECT: &str = "monitor-ebpf";
 
+/// The name in the output folder of the object for kernels that keep nothing with tasks.
+pub const OBJECT_BY_NUMBER: &str = "monitor-ebpf-by-number";
+
+/// Each object with the arguments that make it of the same source.
+const OBJECTS: [(&str, &[&str]); 2] = [
+    (OBJECT, &[]),
+    (OBJECT_BY_NUMBER, &["--no-default-features"]),
+];
+
 /// Why there is no object.
 #[derive(Debug)]
 pub enum BuildError {
@@ -62,29 +71,53 @@ impl std::error::Error for BuildError {
     }
 }
 
-/// The object and what the compiler said about it.
+/// The objects and what the compiler said about them.
 #[derive(Debug)]
 pub struct Built {
-    /// The object, in the output folder.
-    pub object: PathBuf,
     /// With what it was built.
     pub toolchain: Toolchain,
     /// The compiler's warnings, a line each; empty when there are none.
     pub warnings: Vec<String>,
 }
 
-/// Builds the kernel half of the workspace and copies the object to `out_dir` as [`OBJECT`].
+/// Builds the kernel half of the workspace and copies the objects to `out_dir` as [`OBJECT`] and
+/// [`OBJECT_BY_NUMBER`].
 ///
 /// # Errors
 /// See [`BuildError`].
 pub fn build(workspace: &Path, out_dir: &Path, target: &BpfTarget) -> Result<Built, BuildError> {
     let work_dir = toolchain::work_dir(workspace);
     let toolchain = toolchain::find(&work_dir, target).map_err(BuildError::NoToolchain)?;
-    // The host's architecture changes the code but not the triple: a folder each.
-    let target_dir = work_dir.join("build").join(target.arch());
+    let mut warnings = Vec::new();
+    for (object, args) in OBJECTS {
+        // The host's architecture changes the code but not the triple: a folder each.
+        let target_dir = work_dir.join("build").join(target.arch()).join(object);
+        let said = build_one(workspace, &toolchain, target, &target_dir, args)?;
+        let made = target_dir.join(target.triple()).join("release").join(OBJECT);
+        let to = out_dir.join(object);
+        fs::copy(&made, &to).map_err(|source| BuildError::Io {
+            doing: format!("copy {} to {}", made.display(), to.display()),
+            source,
+        })?;
+        warnings.extend(said.lines().map(str::to_owned));
+    }
+    Ok(Built {
+        toolchain,
+        warnings,
+    })
+}
+
+/// Returns what the compiler said.
+fn build_one(
+    workspace: &Path,
+    toolchain: &Toolchain,
+    target: &BpfTarget,
+    target_dir: &Path,
+    args: &[&str],
+) -> Result<String, BuildError> {
     let manifest = manifest(workspace);
-    let mut command = inner_cargo::command(&toolchain, target, "build", &manifest, &target_dir);
-    command.arg("--quiet");
+    let mut command = inner_cargo::command(toolchain, target, "build", &manifest, target_dir);
+    command.arg("--quiet").args(args);
     if env::var_os("CI").is_some() {
         // On a developer's machine the lock file follows the manifest, as with any cargo build.
         command.arg("--locked");
@@ -99,24 +132,11 @@ pub fn build(workspace: &Path, out_dir: &Path, target: &BpfTarget) -> Result<Bui
     let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
         return Err(BuildError::Compile {
-            toolchain: Box::new(toolchain),
+            toolchain: Box::new(toolchain.clone()),
             output: said.into_owned(),
         });
     }
-    let made = target_dir
-        .join(target.triple())
-        .join("release")
-        .join(OBJECT);
-    let object = out_dir.join(OBJECT);
-    fs::copy(&made, &object).map_err(|source| BuildError::Io {
-        doing: format!("copy {} to {}", made.display(), object.display()),
-        source,
-    })?;
-    Ok(Built {
-        object,
-        toolchain,
-        warnings: said.lines().map(str::to_owned).collect(),
-    })
+    Ok(said.into_owned())
 }
 
 /// The command that lints the kernel half with warnings as errors, or `None` when the toolchain has

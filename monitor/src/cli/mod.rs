@@ -6,6 +6,7 @@ mod args;
 mod check;
 mod completions;
 mod credentials;
+mod doctor;
 mod escape;
 mod exit;
 mod explain;
@@ -30,6 +31,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 pub use args::{StreamFormat, TableFormat};
 pub use check::CheckArgs;
+pub use doctor::DoctorArgs;
 pub use escape::{escape, escape_json};
 pub use exit::{CommandError, CommandResult};
 pub use output::print;
@@ -38,7 +40,7 @@ pub use replay::ReplayArgs;
 pub use run::RunArgs;
 
 use crate::control::Request;
-use crate::control::protocol::ChangeView;
+use crate::control::protocol::{ChangeView, Doctor};
 use crate::model::DetectionId;
 use crate::registry::Registry;
 use crate::storage::Snapshot;
@@ -49,6 +51,8 @@ pub trait Commands {
     fn run(&self, args: &RunArgs) -> CommandResult;
     /// Reads the configuration and the registry's files, and says what would not work.
     fn check(&self, args: &CheckArgs) -> CommandResult;
+    /// Finds out what can be seen here, without a daemon.
+    fn doctor(&self, args: &DoctorArgs) -> Result<Doctor, CommandError>;
     /// Writes what the sensor sees to a file.
     fn record(&self, args: &RecordArgs) -> CommandResult;
     /// Runs a recording through the pipeline.
@@ -96,6 +100,7 @@ Exit codes:
 enum Command {
     Run(RunArgs),
     Check(CheckArgs),
+    Doctor(DoctorArgs),
     Status(status::StatusArgs),
     Credentials(credentials::CredentialsArgs),
     Identities(identities::IdentitiesArgs),
@@ -123,6 +128,7 @@ fn dispatch(command: Command, commands: &dyn Commands) -> CommandResult {
     match command {
         Command::Run(args) => commands.run(&args),
         Command::Check(args) => commands.check(&args),
+        Command::Doctor(args) => doctor::doctor(&args, commands),
         Command::Status(args) => status::status(&args),
         Command::Credentials(args) => credentials::credentials(&args, commands),
         Command::Identities(args) => identities::identities(&args, commands),

@@ -65,12 +65,16 @@ fn table(status: &Status) -> String {
     );
     facts.add(["delay".into(), delay.as_str().into()]);
 
-    let mut hooks = Rows::new(&["HOOK", "ATTACHED", "FIRED", "LOST", "BACKEND", "NOTE"]);
+    let mut hooks = Rows::new(&[
+        "HOOK", "ATTACHED", "FIRED", "FOLDED", "CAPPED", "LOST", "BACKEND", "NOTE",
+    ]);
     for hook in &status.hooks {
         hooks.add([
             (&hook.name).into(),
             (if hook.attached { "yes" } else { "NO" }).into(),
             hook.fired.into(),
+            hook.folded.into(),
+            hook.capped.into(),
             hook.lost.into(),
             (&hook.backend).into(),
             optional(hook.note.as_ref()),

@@ -7,6 +7,7 @@ use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer};
 
 use super::duration;
+use crate::model::Backend;
 
 /// Which directories are searched for credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -91,6 +92,18 @@ pub struct SensorConfig {
     /// Whether fanotify permission marks are used, which stop a reader until its identity is
     /// taken down.
     pub permission_events: bool,
+    /// The kind of backend that is tried first wherever a hook has it; `None` for the best first.
+    pub backend: Option<Backend>,
+    /// Whether a hook on every system call may be used where nothing else sees an act. It slows
+    /// each system call of every process by about half of what the cheapest costs.
+    pub system_call_hook: bool,
+    /// Most events of one thread in a second, of those that concern no credential. What is beyond
+    /// is counted and told in sum.
+    #[serde(deserialize_with = "positive_u32")]
+    pub rate_cap: u32,
+    /// How often every hook is made to fire by a harmless act.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub heartbeat: Duration,
 }
 
 impl Default for SensorConfig {
@@ -99,6 +112,10 @@ impl Default for SensorConfig {
             ring_bytes: 4 << 20,
             wakeup_interval: Duration::from_millis(50),
             permission_events: true,
+            backend: None,
+            system_call_hook: false,
+            rate_cap: 4_096,
+            heartbeat: Duration::from_secs(4),
         }
     }
 }
@@ -125,6 +142,12 @@ fn positive<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
         )),
         number => Ok(number),
     }
+}
+
+fn positive_u32<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let number = positive(from)?;
+    u32::try_from(number)
+        .map_err(|_| D::Error::custom(format_args!("{number} is more than 4294967295")))
 }
 
 fn group_name<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {

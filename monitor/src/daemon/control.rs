@@ -3,6 +3,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::core::Core;
+use super::doctor;
 use super::output::Stored;
 use super::restore::DeclaredIn;
 use super::target::{self, TargetError};
@@ -45,6 +46,10 @@ pub(super) async fn answer(
 ) -> Response {
     match request {
         Request::Status => Response::Status(Box::new(status(core, context))),
+        Request::Doctor => {
+            let report = doctor::report(core.sensor.hooks(), Some(std::process::id()));
+            Response::Doctor(Box::new(report))
+        }
         Request::Credentials => {
             let registry = &core.detector.state.registry;
             Response::Credentials(views::credentials(registry, core.sensor.now()))
@@ -173,13 +178,15 @@ fn status(core: &Core<Stored>, context: &Context) -> Status {
         .into_iter()
         .map(|hook| HookStatus {
             name: hook.name.to_owned(),
+            note: hook
+                .failure()
+                .map(|_| format!("not seen: {}; see `credwatch doctor`", hook.blind_to)),
             backend: hook.backend,
             attached: hook.attached,
             fired: hook.fired,
             lost: hook.lost,
-            note: hook
-                .failure
-                .map(|why| format!("{why}; not seen: {}", hook.blind_to)),
+            folded: hook.folded,
+            capped: hook.capped,
         })
         .collect();
     let sinks = core.output.sinks.status().into_iter();

@@ -2,8 +2,10 @@
 
 mod control;
 mod core;
+mod doctor;
 mod enrich;
 mod followed;
+mod heartbeat;
 mod look;
 mod offline;
 mod output;
@@ -15,6 +17,7 @@ mod serve;
 mod startup;
 mod target;
 
+pub use doctor::doctor;
 pub use offline::{change_offline, registry};
 pub use record::record;
 pub use startup::{RunOptions, check, load_config, run};

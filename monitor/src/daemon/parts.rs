@@ -36,6 +36,9 @@ impl Parts {
             ring_bytes: config.sensor.ring_bytes,
             wakeup_interval: config.sensor.wakeup_interval,
             permission_events: config.sensor.permission_events,
+            backend: config.sensor.backend,
+            system_call_hook: config.sensor.system_call_hook,
+            rate_cap: config.sensor.rate_cap,
             inspect: Arc::new(move |file, path| {
                 inspect_open(file, path, &for_sensor).ok().flatten()
             }),

@@ -1,7 +1,6 @@
 //! The loop of a running daemon, with what happens beside it: the self-test and re-reading.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use tokio::time::interval;
 
 use super::control::{Asked, Context, answer};
 use super::core::Core;
+use super::heartbeat::{Beat, Heartbeat};
 use super::output::{Stored, say};
 use super::parts::Parts;
 use super::restore::{self, DeclaredIn};
@@ -20,7 +20,6 @@ use crate::cli::CommandResult;
 use crate::config::Config;
 use crate::credential::Found;
 use crate::model::Fact;
-use crate::sensor::{Sensor, self_test};
 use crate::storage::{Mode, Store, Write};
 
 /// The loop: one task owns all state, and everything comes to it by queues.
@@ -36,24 +35,8 @@ pub(super) async fn serve(
     let mut reload = signal(SignalKind::hangup()).map_err(failed)?;
     let mut tick = ticks();
     let mut slow = interval(Duration::from_secs(10));
-    for hook in core
-        .sensor
-        .hooks()
-        .into_iter()
-        .filter(|hook| !hook.attached)
-    {
-        if hook.name == "file_open" && !config.sensor.permission_events {
-            continue;
-        }
-        let reason = hook.failure.unwrap_or_default();
-        core.fact(Fact::HookFailed {
-            hook: hook.name.to_owned(),
-            backend: hook.backend,
-            reason: format!("{reason}; not seen: {}", hook.blind_to),
-        })
-        .await;
-    }
-    let (test, mut tested) = start_self_test(&core.sensor, &context.state_dir);
+    let every = config.sensor.heartbeat;
+    let mut heart = Heartbeat::start(&core.sensor, &context.state_dir, every);
     let (mut scanned, mut proven) = (false, false);
     loop {
         tokio::select! {
@@ -66,9 +49,9 @@ pub(super) async fn serve(
                 // A client that has gone away wants no answer.
                 let _ = reply.send(answer(request, &peer, core, &context).await);
             }
-            Some(failure) = tested.recv(), if !proven => match failure {
-                Some(failure) => core.fact(failure).await,
-                None => proven = true,
+            Some(beat) = heart.beats.recv() => match beat {
+                Beat::Fact(fact) => core.fact(fact).await,
+                Beat::Proven => proven = true,
             },
             _ = tick.tick() => core.tick().await,
             _ = slow.tick() => {
@@ -89,44 +72,13 @@ pub(super) async fn serve(
             ));
         }
     }
-    drop(test);
+    heart.end().await;
     Ok(())
 }
 
 fn counted(number: usize, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
-}
-
-/// Runs the self-test on a thread; `None` says that it is over.
-fn start_self_test(
-    sensor: &Arc<Sensor>,
-    state_dir: &Path,
-) -> (tokio::task::JoinHandle<()>, mpsc::Receiver<Option<Fact>>) {
-    let (sender, receiver) = mpsc::channel(32);
-    let (sensor, state_dir) = (Arc::clone(sensor), state_dir.to_owned());
-    let test = tokio::task::spawn_blocking(move || {
-        let failures = match self_test::run(&sensor, &state_dir) {
-            Ok(silent) => silent
-                .into_iter()
-                .map(|silent| Fact::HookFailed {
-                    hook: silent.hook.to_owned(),
-                    backend: silent.backend,
-                    reason: silent.reason,
-                })
-                .collect(),
-            Err(reason) => vec![Fact::HookFailed {
-                hook: "self_test".to_owned(),
-                backend: "child process".to_owned(),
-                reason: format!("{reason}; whether the hooks fire is not known"),
-            }],
-        };
-        for failure in failures {
-            let _ = sender.blocking_send(Some(failure));
-        }
-        let _ = sender.blocking_send(None);
-    });
-    (test, receiver)
 }
 
 /// Reads the registry's files again.

@@ -6,4 +6,4 @@ mod path;
 mod record;
 
 pub use clock::Clock;
-pub use record::{DecodeError, Decoded, Look, LookReason, decode, file_id, task};
+pub use record::{DecodeError, Decoded, Look, LookReason, decode, file_id, hook, task};

@@ -33,6 +33,15 @@ pub enum Decoded {
 }
 
 impl Decoded {
+    /// Who acted, where somebody did.
+    pub fn task(&self) -> Option<&Task> {
+        match self {
+            Self::Fact(record) => record.fact.task(),
+            Self::Look(look) => Some(&look.task),
+            Self::UnixSocket { task, .. } => Some(task),
+        }
+    }
+
     /// The event's time.
     pub fn time(&self) -> Timestamp {
         match self {
@@ -86,6 +95,12 @@ pub enum DecodeError {
         /// The length found.
         len: usize,
     },
+}
+
+/// The hook that wrote a record.
+pub fn hook(bytes: &[u8]) -> Option<Hook> {
+    let (header, _) = Header::read_from_prefix(bytes).ok()?;
+    Hook::from_index(header.hook)
 }
 
 /// Decodes one record.
@@ -195,9 +210,14 @@ pub fn decode(bytes: &Bytes, clock: &Clock) -> Result<Decoded, DecodeError> {
         }
         kind::MEMORY => {
             let record: MemoryRecord = body(bytes, header.kind)?;
+            let mut target = task(&record.target, clock);
+            if record.target.start == 0 {
+                // Known by its number only.
+                target.start = Timestamp::default();
+            }
             Fact::MemoryAccess {
                 task: task(&record.task, clock),
-                target: task(&record.target, clock),
+                target,
                 how: memory_access(record.way),
                 granted: record.granted != 0,
             }

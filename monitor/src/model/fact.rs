@@ -209,6 +209,27 @@ pub enum Fact {
     Tick,
 }
 
+impl Fact {
+    /// Who acted, where somebody did.
+    pub fn task(&self) -> Option<&Task> {
+        match self {
+            Self::Running { task, .. }
+            | Self::Exec { task, .. }
+            | Self::Fork { task }
+            | Self::Exit { task }
+            | Self::FileAccess { task, .. }
+            | Self::Connect { task, .. }
+            | Self::UnixConnect { task, .. }
+            | Self::SocketClose { task, .. }
+            | Self::MemoryAccess { task, .. }
+            | Self::KeyRead { task, .. }
+            | Self::IdentityChange { task, .. }
+            | Self::Capped { task, .. } => Some(task),
+            _ => None,
+        }
+    }
+}
+
 /// What was done with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -3,6 +3,7 @@
 //! This module does no input or output and knows no other module.
 
 pub mod alert;
+pub mod backend;
 pub mod credential;
 pub mod fact;
 pub mod identity;
@@ -15,6 +16,7 @@ pub use alert::{
     Alert, AlertAncestor, AlertCredential, AlertDestination, AlertProcess, AlertStatus,
     DetectionId, Evidence, Severity,
 };
+pub use backend::{Backend, Capability};
 pub use credential::{
     Credential, CredentialKind, CredentialState, FileId, Fingerprint, LocatedFile,
 };

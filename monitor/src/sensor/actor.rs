@@ -1,5 +1,6 @@
 //! Who is behind a pid that fanotify names.
 
+use std::os::unix::fs::MetadataExt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -14,10 +15,21 @@ use crate::model::Task;
 /// task storage was written at its last event and may be older than a setuid.
 pub(super) fn of(pid: i32, storage: &TaskStorage, clock: &Clock) -> Option<Task> {
     let pidfd = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-    let mut task = decode::task(&storage.get(pidfd.as_fd())?, clock);
+    let known = storage.get(u32::try_from(pid).ok()?, pidfd.as_fd())?;
+    let mut task = decode::task(&known, clock);
     let ids = pidfd_ids(pidfd.as_fd()).or_else(|| proc_ids(pid))?;
     (task.uid, task.euid, task.gid) = ids;
     Some(task)
+}
+
+/// The path of what a process runs, while it runs that: for kernels that do not let the kernel half
+/// read names.
+pub(super) fn executable(task: &Task) -> Option<String> {
+    let link = format!("/proc/{}/exe", task.pid);
+    let metadata = std::fs::metadata(&link).ok()?;
+    let same = (metadata.dev(), metadata.ino()) == (task.exe.dev, task.exe.ino);
+    let path = std::fs::read_link(link).ok().filter(|_| same)?;
+    Some(path.to_string_lossy().into_owned())
 }
 
 /// Real uid, effective uid and real gid in one call: Linux 6.13.

@@ -3,11 +3,12 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use aya::Ebpf;
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
-use monitor_common::{Hook, HookCounters, NAME_BYTES, SeenName, TaskInfo};
-use zerocopy::{FromZeros, IntoBytes};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
+use monitor_common::{Hook, HookCounters, NAME_BYTES, SeenName, TaskInfo, TaskState};
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::load::LoadError;
+use super::ring::Rings;
 use crate::model::FileId;
 
 type Files = HashMap<MapData, [u64; 2], u32>;
@@ -138,21 +139,33 @@ impl Counters {
     }
 }
 
-pub(super) fn take_ring(ebpf: &mut Ebpf) -> Result<RingBuf<MapData>, LoadError> {
-    take(ebpf, "EVENTS")
+pub(super) fn take_rings(ebpf: &mut Ebpf) -> Result<Rings, LoadError> {
+    Ok(Rings {
+        credentials: take(ebpf, "CREDENTIALS")?,
+        events: take(ebpf, "EVENTS")?,
+    })
 }
 
-/// Task storage, read from user space by pidfd.
-pub(super) struct TaskStorage(MapData);
+/// What the kernel half keeps with tasks, read from user space.
+pub(super) enum TaskStorage {
+    /// By pidfd: it lives with the task.
+    Local(MapData),
+    /// By the number of the process's first thread.
+    ByNumber(HashMap<MapData, u32, [u64; TASK_WORDS]>),
+}
+
+const TASK_WORDS: usize = size_of::<TaskState>() / size_of::<u64>();
 
 impl TaskStorage {
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
         match ebpf.take_map("TASKS") {
-            Some(Map::Unsupported(data)) => Ok(Self(data)),
-            Some(_) => Err(LoadError::Map {
-                name: "TASKS",
-                reason: "is no task storage".to_owned(),
-            }),
+            Some(Map::Unsupported(data)) => Ok(Self::Local(data)),
+            Some(map) => HashMap::try_from(map)
+                .map(Self::ByNumber)
+                .map_err(|error| LoadError::Map {
+                    name: "TASKS",
+                    reason: error.to_string(),
+                }),
             None => Err(LoadError::Map {
                 name: "TASKS",
                 reason: "is not there".to_owned(),
@@ -160,39 +173,50 @@ impl TaskStorage {
         }
     }
 
-    /// What the kernel half knows of the process behind a pidfd.
-    pub(super) fn get(&self, pidfd: BorrowedFd<'_>) -> Option<TaskInfo> {
-        /// The part of `union bpf_attr` that element commands take.
-        #[repr(C)]
-        struct Element {
-            map: u32,
-            padding: u32,
-            key: u64,
-            value: u64,
-            flags: u64,
-        }
-        const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
-
-        let key: i32 = pidfd.as_raw_fd();
-        let mut info = TaskInfo::new_zeroed();
-        let element = Element {
-            map: u32::try_from(self.0.fd().as_fd().as_raw_fd()).ok()?,
-            padding: 0,
-            key: (&raw const key).addr() as u64,
-            value: info.as_mut_bytes().as_mut_ptr().expose_provenance() as u64,
-            flags: 0,
+    /// What the kernel half knows of a process.
+    pub(super) fn get(&self, pid: u32, pidfd: BorrowedFd<'_>) -> Option<TaskInfo> {
+        let state = match self {
+            Self::Local(data) => of_pidfd(data, pidfd)?,
+            Self::ByNumber(table) => {
+                let words = table.get(&pid, 0).ok()?;
+                TaskState::read_from_bytes(words.as_bytes()).ok()?
+            }
         };
-        // SAFETY: `element` is laid out as the kernel expects for this command and lives through
-        // the call; `key` is an int and `info` has the map's value size, which both halves take
-        // from the same type.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_bpf,
-                BPF_MAP_LOOKUP_ELEM,
-                &raw const element,
-                size_of::<Element>(),
-            )
-        };
-        (result == 0 && info.pid != 0).then_some(info)
+        (state.info.pid != 0).then_some(state.info)
     }
+}
+
+fn of_pidfd(storage: &MapData, pidfd: BorrowedFd<'_>) -> Option<TaskState> {
+    /// The part of `union bpf_attr` that element commands take.
+    #[repr(C)]
+    struct Element {
+        map: u32,
+        padding: u32,
+        key: u64,
+        value: u64,
+        flags: u64,
+    }
+    const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
+
+    let key: i32 = pidfd.as_raw_fd();
+    let mut state = TaskState::new_zeroed();
+    let element = Element {
+        map: u32::try_from(storage.fd().as_fd().as_raw_fd()).ok()?,
+        padding: 0,
+        key: (&raw const key).addr() as u64,
+        value: state.as_mut_bytes().as_mut_ptr().expose_provenance() as u64,
+        flags: 0,
+    };
+    // SAFETY: `element` is laid out as the kernel expects for this command and lives through the
+    // call; `key` is an int and `state` has the map's value size, which both halves take from the
+    // same type.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_MAP_LOOKUP_ELEM,
+            &raw const element,
+            size_of::<Element>(),
+        )
+    };
+    (result == 0).then_some(state)
 }

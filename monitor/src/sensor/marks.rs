@@ -14,6 +14,7 @@ use nix::sys::fanotify::{
     EventFFlags, Fanotify, FanotifyEvent, FanotifyResponse, InitFlags, MarkFlags, MaskFlags,
     Response,
 };
+use monitor_common::Hook;
 use rustix::fs::{FileType, fstat};
 
 use super::actor;
@@ -150,6 +151,7 @@ fn note(event: &FanotifyEvent, fd: BorrowedFd<'_>, shared: &Shared, inspect: &In
         count: 1,
     });
     shared.push(
+        Hook::FileOpen,
         facts
             .into_iter()
             .map(|fact| Decoded::Fact(Record { time, fact })),

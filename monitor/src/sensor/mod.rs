@@ -5,8 +5,10 @@
 
 mod actor;
 mod control_sockets;
+mod family;
 pub mod handle;
 mod hooks;
+mod ladder;
 mod load;
 mod maps;
 mod marks;
@@ -14,23 +16,29 @@ mod offsets;
 mod ring;
 pub mod self_test;
 mod shared;
+mod state;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use aya::Ebpf;
+use monitor_common::{Hook, HookCounters};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
+pub use ladder::Tried;
 pub use load::LoadError;
 pub use marks::Inspect;
+pub use state::HookState;
 
 use crate::decode::{Decoded, Look};
-use crate::model::{FileId, Timestamp};
+use crate::model::{Backend, FileId, Timestamp};
 use control_sockets::ControlSockets;
-use load::{Attached, Settings};
+use hooks::Attach;
+use ladder::{Ground, Ladder};
+use load::{Kernel, Loaded, Settings};
 use maps::{Counters, TaskStorage, Watches};
 use marks::Marks;
 use ring::Drain;
@@ -48,27 +56,14 @@ pub struct Options {
     pub wakeup_interval: Duration,
     /// Whether to hold opens of credential files until their opener is noted.
     pub permission_events: bool,
+    /// The kind of backend that is tried first wherever a hook has it.
+    pub backend: Option<Backend>,
+    /// Whether a hook on every system call may be used where nothing else sees an act.
+    pub system_call_hook: bool,
+    /// Most events of one thread in a second, of those that concern no credential.
+    pub rate_cap: u32,
     /// Looks into files that appear in credential directories.
     pub inspect: Inspect,
-}
-
-/// One hook, as `status` shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HookState {
-    /// What it watches.
-    pub name: &'static str,
-    /// How.
-    pub backend: String,
-    /// Whether it is in place.
-    pub attached: bool,
-    /// How often it has fired.
-    pub fired: u64,
-    /// How many of its events were lost.
-    pub lost: u64,
-    /// Why it is not in place.
-    pub failure: Option<String>,
-    /// What is not seen without it.
-    pub blind_to: &'static str,
 }
 
 /// A running sensor. Dropping it detaches everything.
@@ -76,12 +71,27 @@ pub struct Sensor {
     shared: Arc<Shared>,
     watches: Mutex<Watches>,
     counters: Arc<Counters>,
-    attached: Vec<Attached>,
     marks: Result<Arc<Marks>, String>,
     sockets: Arc<ControlSockets>,
     threads: Vec<JoinHandle<()>>,
-    /// Holds the programs and their links.
-    _ebpf: Ebpf,
+    /// The programs with their links, and which of them are in use.
+    footing: Mutex<Footing>,
+}
+
+/// What the cheapest system call takes, in nanoseconds, at the least of several rounds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SystemCallPrice {
+    /// Without a hook on it.
+    pub without_ns: f64,
+    /// With one.
+    pub with_ns: f64,
+}
+
+/// What the hooks stand on.
+struct Footing {
+    loaded: Loaded,
+    ladder: Ladder,
+    kernel: Kernel,
 }
 
 impl Sensor {
@@ -94,38 +104,19 @@ impl Sensor {
         let settings = Settings {
             own_pid: std::process::id(),
             ring_bytes: options.ring_bytes,
+            rate_cap: options.rate_cap,
         };
-        let (mut ebpf, mut attached) = load::load(settings)?;
-        bridge_kernel_log(&mut ebpf);
-        let ring = maps::take_ring(&mut ebpf)?;
-        let counters = Arc::new(Counters::take(&mut ebpf)?);
-        let watches = Mutex::new(Watches::take(&mut ebpf)?);
-        let shared = Arc::new(Shared::new(TaskStorage::take(&mut ebpf)?).map_err(|error| {
-            LoadError::Map {
-                name: "eventfd",
-                reason: error.to_string(),
-            }
+        let (mut loaded, kernel) = Loaded::load(settings)?;
+        bridge_kernel_log(loaded.ebpf());
+        let rings = maps::take_rings(loaded.ebpf())?;
+        let counters = Arc::new(Counters::take(loaded.ebpf())?);
+        let watches = Mutex::new(Watches::take(loaded.ebpf())?);
+        let tasks = TaskStorage::take(loaded.ebpf())?;
+        let shared = Arc::new(Shared::new(tasks).map_err(|error| LoadError::Map {
+            name: "eventfd",
+            reason: error.to_string(),
         })?);
         let sockets = Arc::new(ControlSockets::default());
-        let (sender, receiver) = mpsc::channel(BATCHES);
-        let drain = Drain {
-            ring,
-            shared: Arc::clone(&shared),
-            counters: Arc::clone(&counters),
-            sockets: Arc::clone(&sockets),
-            interval: options.wakeup_interval,
-            sender,
-        };
-        let mut threads = vec![spawn("sensor-ring", move || drain.run())?];
-        // The ring is being drained by now: a host may run more tasks than the ring holds.
-        if let Err(reason) = load::walk_running_tasks(&mut ebpf)
-            && let Some(iterator) = attached
-                .iter_mut()
-                .find(|hook| hook.spec.name == "running_tasks")
-        {
-            iterator.failure.get_or_insert(reason);
-        }
-        release_memory();
         let marks = if options.permission_events {
             Marks::new()
                 .map(Arc::new)
@@ -133,6 +124,18 @@ impl Sensor {
         } else {
             Err("switched off by `sensor.permission_events`".to_owned())
         };
+        let mut ground = ground(&mut loaded, kernel, &marks);
+        let ladder = Ladder::climb(options.backend, options.system_call_hook, &mut ground);
+        let (sender, receiver) = mpsc::channel(BATCHES);
+        let drain = Drain {
+            rings,
+            shared: Arc::clone(&shared),
+            counters: Arc::clone(&counters),
+            sockets: Arc::clone(&sockets),
+            interval: options.wakeup_interval,
+            sender,
+        };
+        let mut threads = vec![spawn("sensor-ring", move || drain.run())?];
         if let Ok(marks) = &marks {
             let (marks, shared) = (Arc::clone(marks), Arc::clone(&shared));
             let inspect = options.inspect;
@@ -144,13 +147,87 @@ impl Sensor {
             shared,
             watches,
             counters,
-            attached,
             marks,
             sockets,
             threads,
-            _ebpf: ebpf,
+            footing: Mutex::new(Footing {
+                loaded,
+                ladder,
+                kernel,
+            }),
         };
+        // The ring is being drained by now: a host may run more tasks than the ring holds.
+        sensor.walk_running_tasks();
+        sensor.settle();
         Ok((sensor, receiver))
+    }
+
+    fn walk_running_tasks(&self) {
+        let mut footing = self.footing();
+        if !footing.ladder.stands_on(Hook::RunningTasks, Attach::TaskIterator) {
+            return;
+        }
+        if let Err(error) = footing.loaded.walk_running_tasks() {
+            tracing::warn!(error, "the running tasks could not be walked in the kernel");
+            let Footing {
+                loaded,
+                ladder,
+                kernel,
+            } = &mut *footing;
+            ladder.fall(Hook::RunningTasks, &mut ground(loaded, *kernel, &self.marks));
+        }
+    }
+
+    fn footing(&self) -> MutexGuard<'_, Footing> {
+        self.footing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A hook that is in place did not fire when it had to: takes the next of its backends. `true`
+    /// when there is one.
+    pub(crate) fn fall(&self, hook: &str) -> bool {
+        self.change_footing(hook, Ladder::fall)
+    }
+
+    /// A hook that had fired fell silent: attaches it anew.
+    pub(crate) fn revive(&self, hook: &str) -> bool {
+        self.change_footing(hook, Ladder::revive)
+    }
+
+    fn change_footing(
+        &self,
+        hook: &str,
+        change: impl FnOnce(&mut Ladder, Hook, &mut Ground<'_>) -> bool,
+    ) -> bool {
+        let Some(hook) = Hook::ALL.iter().find(|known| known.name() == hook) else {
+            return false;
+        };
+        let mut footing = self.footing();
+        let Footing {
+            loaded,
+            ladder,
+            kernel,
+        } = &mut *footing;
+        change(ladder, *hook, &mut ground(loaded, *kernel, &self.marks))
+    }
+
+    /// What the cheapest system call costs without and with the hook on all of them, which is there
+    /// only meanwhile; `None` where it does not load, or is there for good.
+    pub(crate) fn system_call_price(&self) -> Option<SystemCallPrice> {
+        let program = hooks::SYSTEM_CALL;
+        let mut footing = self.footing();
+        let without_ns = self_test::system_call_ns();
+        footing.loaded.attach(&program).ok()?;
+        let with_ns = self_test::system_call_ns();
+        footing.loaded.detach(&program);
+        Some(SystemCallPrice {
+            without_ns,
+            with_ns,
+        })
+    }
+
+    /// Gives back the memory that only attaching needs.
+    pub(crate) fn settle(&self) {
+        self.footing().loaded.settle();
     }
 
     fn watches(&self) -> MutexGuard<'_, Watches> {
@@ -168,12 +245,20 @@ impl Sensor {
             .add_file(file)
             .map_err(|error| error.to_string());
         let mark = match &self.marks {
-            Ok(marks) => marks.add_file(path).map_err(|error| error.to_string()),
-            Err(_) => Ok(()),
+            Ok(marks) if self.marks_files() => {
+                marks.add_file(path).map_err(|error| error.to_string())
+            }
+            _ => Ok(()),
         };
         inode
             .and(mark)
             .map_err(|error| format!("{} is not fully watched: {error}", path.display()))
+    }
+
+    /// Whether opens of credential files are seen by marks: where a hook in the kernel sees them,
+    /// nobody needs to wait.
+    fn marks_files(&self) -> bool {
+        self.footing().ladder.stands_on(Hook::FileOpen, Attach::Marks)
     }
 
     /// Stops watching a file that holds no credential any more, or is gone.
@@ -242,43 +327,43 @@ impl Sensor {
 
     /// Every hook with its counters.
     pub fn hooks(&self) -> Vec<HookState> {
-        let mut hooks: Vec<_> = self
-            .attached
-            .iter()
-            .map(|hook| {
-                let counters = self.counters.read(hook.spec.hook);
-                HookState {
-                    name: hook.spec.name,
-                    backend: hook.spec.attach.backend(),
-                    attached: hook.failure.is_none(),
-                    fired: counters.iter().map(|cpu| cpu.fired).sum(),
-                    lost: counters.iter().map(|cpu| cpu.lost).sum(),
-                    failure: hook.failure.clone(),
-                    blind_to: hook.spec.blind_to,
-                }
-            })
-            .collect();
-        let (fired, lost) = self.shared.mark_counts();
-        hooks.push(HookState {
-            name: "file_open",
-            backend: "fanotify open_perm".to_owned(),
-            attached: self.marks.is_ok(),
+        let footing = self.footing();
+        let standings = footing.ladder.standings();
+        standings.map(|standing| self.hook_state(standing)).collect()
+    }
+
+    fn hook_state(&self, standing: &ladder::Standing) -> HookState {
+        let hook = standing.spec.hook;
+        let rung = standing.rung();
+        let counters = self.counters.read(hook);
+        let sum = |count: fn(&HookCounters) -> u64| counters.iter().map(count).sum::<u64>();
+        let (mut fired, mut lost) = (sum(|of| of.fired), sum(|of| of.lost + of.errors));
+        if hook == Hook::FileOpen {
+            let (held, missed) = self.shared.mark_counts();
+            fired += held;
+            lost += missed;
+        }
+        HookState {
+            name: hook.name(),
+            capability: standing.spec.capability,
+            backend: rung.map(ToString::to_string).unwrap_or_default(),
+            kind: rung.map(hooks::Rung::kind),
+            attached: rung.is_some(),
             fired,
+            heard: self.shared.heard(hook),
             lost,
-            failure: self.marks.as_ref().err().cloned(),
-            blind_to: "opens without a read, and reads on tmpfs and ramfs",
-        });
-        hooks
+            folded: sum(|of| of.folded),
+            capped: sum(|of| of.capped),
+            tried: standing.tried.clone(),
+            blind_to: standing.spec.blind_to,
+            fix: standing.spec.fix,
+            by_choice: rung.is_none() && standing.spec.rungs.iter().any(|rung| rung.by_choice),
+        }
     }
 
     /// Stops the threads; what is in the ring by then is still delivered.
     pub fn stop(&self) {
         self.shared.stop();
-    }
-
-    /// Where the self-test may put its files: a place whose reads go through the page cache.
-    pub(crate) fn self_test_directory(state_dir: &Path) -> PathBuf {
-        state_dir.join("self-test")
     }
 
     /// Watches the self-test's own socket.
@@ -310,12 +395,24 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
         })
 }
 
-/// Gives back what parsing the kernel's types took: three times what the daemon needs afterwards.
-fn release_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: takes no pointer and may be called at any time.
-    unsafe {
-        libc::malloc_trim(0);
+/// What there is to stand on.
+fn ground<'a>(
+    loaded: &'a mut Loaded,
+    kernel: Kernel,
+    marks: &Result<Arc<Marks>, String>,
+) -> Ground<'a> {
+    Ground {
+        loaded,
+        programs: if kernel.task_storage || kernel.reads {
+            Ok(())
+        } else {
+            Err(
+                "under lockdown=confidentiality no program of this kernel can tell who acts"
+                    .to_owned(),
+            )
+        },
+        marks: marks.as_ref().map(|_| ()).map_err(Clone::clone),
+        connector: Err("not there yet".to_owned()),
     }
 }
 

@@ -1,7 +1,11 @@
 //! Offsets of kernel structures from the running kernel's BTF: 15 ms with the mapped backend.
 
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
+
 use btf_rs::{Backend, Btf, Member, Type};
 use monitor_common::Offsets;
+use rustix::fs::MemfdFlags;
 
 /// Why the kernel's own description could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,27 +36,60 @@ pub enum OffsetError {
 /// Where the kernel describes its own types.
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
-/// Members that a kernel may be built without; their offset is then `u32::MAX`.
-const OPTIONAL: &[&str] = &["loginuid", "sessionid"];
+/// Members that a kernel may lack, by age or by how it was built: their offset is then `u32::MAX`,
+/// and the kernel refuses the programs that cannot do without.
+const OPTIONAL: &[(&str, &str)] = &[
+    ("task_struct", "loginuid"),
+    ("task_struct", "sessionid"),
+    ("task_struct", "nameidata"),
+    ("nameidata", "inode"),
+    ("nameidata", "path"),
+    ("nameidata", "last.name"),
+    ("proc_inode", "pid"),
+    ("proc_inode", "vfs_inode"),
+    ("mm_struct", "owner"),
+    ("folio", "mapping"),
+    ("key", "serial"),
+    ("key", "description"),
+    ("unix_sock", "peer"),
+    ("unix_sock", "path"),
+];
 
 /// Reads every offset that the kernel half needs. The settings among them stay zero.
 pub(super) fn read() -> Result<Offsets, OffsetError> {
-    let btf = Btf::from_file_with_backend(VMLINUX, Backend::Mmap).map_err(|source| {
-        OffsetError::NoBtf {
-            path: VMLINUX,
-            source,
-        }
+    let btf = open().map_err(|source| OffsetError::NoBtf {
+        path: VMLINUX,
+        source,
     })?;
     let mut offsets = Offsets::default();
     for (structure, member, slot) in offsets.members() {
         *slot = match member_offset(&btf, structure, member) {
             Some(offset) => offset,
-            None if OPTIONAL.contains(&member) => u32::MAX,
+            None if OPTIONAL.contains(&(structure, member)) => u32::MAX,
             None => return Err(OffsetError::Missing { structure, member }),
         };
     }
     offsets.v1_controller = controller_index(&btf).unwrap_or(u32::MAX);
     Ok(offsets)
+}
+
+/// Maps the description. Before 6.16 that file cannot be mapped, and a copy in memory can: to read
+/// it in another way takes the library a hundred times as long.
+fn open() -> Result<Btf, btf_rs::Error> {
+    if let Ok(mapped) = Btf::from_file_with_backend(VMLINUX, Backend::Mmap) {
+        return Ok(mapped);
+    }
+    let copy = || -> std::io::Result<OwnedFd> {
+        let memory = rustix::fs::memfd_create("btf", MemfdFlags::CLOEXEC)?;
+        std::io::copy(
+            &mut File::open(VMLINUX)?,
+            &mut File::from(memory.try_clone()?),
+        )?;
+        Ok(memory)
+    };
+    let memory = copy().map_err(btf_rs::Error::IO)?;
+    let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
+    Btf::from_file_with_backend(path, Backend::Mmap)
 }
 
 /// The v1 controller whose hierarchy container runtimes always use.
@@ -72,10 +109,14 @@ fn controller_index(btf: &Btf) -> Option<u32> {
     index("memory_cgrp_id").or_else(|| index("pids_cgrp_id"))
 }
 
-/// The offset in bytes of `path` (`a` or `a.b`) in a structure; anonymous members are looked into.
-fn member_offset(btf: &Btf, structure: &str, path: &str) -> Option<u32> {
+/// The offset in bytes of a member (`a` or `a.b`; `a|b` where kernels name it differently) in a
+/// structure; anonymous members are looked into.
+fn member_offset(btf: &Btf, structure: &str, member: &str) -> Option<u32> {
     let found = btf.resolve_types_by_name(structure).ok()?;
-    let bits = found.iter().find_map(|found| in_type(btf, found, path))?;
+    let bits = member.split('|').find_map(|path| {
+        let mut types = found.iter();
+        types.find_map(|found| in_type(btf, found, path))
+    })?;
     Some(bits / 8)
 }
 

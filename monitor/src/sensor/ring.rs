@@ -1,4 +1,4 @@
-//! Drains the ring and hands on what it held, in order of time.
+//! Drains the rings and hands on what they held, in order of time.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -9,17 +9,18 @@ use std::time::{Duration, Instant};
 
 use aya::maps::{MapData, RingBuf};
 use bytes::BytesMut;
-use monitor_common::HookCounters;
+use monitor_common::{Hook, HookCounters};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use tokio::sync::mpsc;
 
+use super::actor;
 use super::control_sockets::ControlSockets;
-use super::hooks::HOOKS;
+use super::family::Family;
 use super::maps::Counters;
 use super::shared::Shared;
-use crate::decode::{Decoded, decode};
-use crate::model::{Fact, Record};
+use crate::decode::{self, Decoded};
+use crate::model::{Fact, Record, Timestamp};
 
 /// Most records that one batch takes from the ring, so that a flood does not grow it without end.
 const BATCH: usize = 4_096;
@@ -30,7 +31,7 @@ const BREATH: Duration = Duration::from_millis(4);
 const LOSSES_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) struct Drain {
-    pub(super) ring: RingBuf<MapData>,
+    pub(super) rings: Rings,
     pub(super) shared: Arc<Shared>,
     pub(super) counters: Arc<Counters>,
     pub(super) sockets: Arc<ControlSockets>,
@@ -38,16 +39,25 @@ pub(super) struct Drain {
     pub(super) sender: mpsc::Sender<Vec<Decoded>>,
 }
 
+/// The rings of the kernel half.
+pub(super) struct Rings {
+    /// What happens to watched credentials.
+    pub(super) credentials: RingBuf<MapData>,
+    /// Everything else.
+    pub(super) events: RingBuf<MapData>,
+}
+
 impl Drain {
     pub(super) fn run(mut self) {
-        let mut known = vec![Vec::new(); HOOKS.len()];
+        let mut known = vec![Vec::new(); Hook::ALL.len()];
         let (mut known_mark_losses, mut undecodable) = (0, 0u64);
         let mut next_losses = Instant::now();
         let mut records = Records::default();
-        let waiter = match Waiter::new(&self.ring, &self.shared, self.interval) {
+        let mut family = Family::new(self.shared.own_pid);
+        let waiter = match Waiter::new(&self.rings, &self.shared, self.interval) {
             Ok(waiter) => waiter,
             Err(error) => {
-                tracing::error!(%error, "the ring cannot be waited for; the sensor stops");
+                tracing::error!(%error, "the rings cannot be waited for; the sensor stops");
                 return;
             }
         };
@@ -61,27 +71,28 @@ impl Drain {
                 }
                 last = Instant::now();
             }
-            let mut batch = Vec::new();
-            // Opens first: an opener's exec is in the ring before its open is queued.
-            self.shared.take_opens(&mut batch);
-            full = records.fill(&mut self.ring);
+            let mut seen = Vec::new();
+            // Opens first, then credentials: an actor's exec is in the ring of events before its
+            // deed is anywhere.
+            self.shared.take_opens(&mut seen);
+            full = records.fill(&mut self.rings.credentials);
+            full |= records.fill(&mut self.rings.events);
             let clock = self.shared.clock();
             for bytes in records.drain() {
-                match decode(&bytes, &clock) {
-                    Ok(Decoded::UnixSocket { time, task, file }) => {
-                        if let Some(path) = self.sockets.path(file) {
-                            let fact = Fact::UnixConnect { task, path };
-                            batch.push(Decoded::Fact(Record { time, fact }));
-                        }
-                    }
-                    Ok(decoded) => batch.push(decoded),
-                    Err(error) => {
+                match (decode::hook(&bytes), decode::decode(&bytes, &clock)) {
+                    (Some(hook), Ok(decoded)) => seen.push((hook, decoded)),
+                    (_, result) => {
                         undecodable += 1;
-                        tracing::error!(%error, "a record of the kernel half was not understood");
+                        let error = result.err();
+                        tracing::error!(?error, "a record of the kernel half was not understood");
                     }
                 }
             }
-            batch.sort_by_key(Decoded::time);
+            seen.sort_by_key(|(_, decoded)| decoded.time());
+            let mut batch: Vec<_> = seen
+                .into_iter()
+                .filter_map(|(hook, decoded)| self.take_in(hook, decoded, &mut family))
+                .collect();
             if Instant::now() >= next_losses || stopping {
                 next_losses = Instant::now() + LOSSES_EVERY;
                 self.shared.adjust_clock();
@@ -101,6 +112,44 @@ impl Drain {
         }
     }
 
+    /// Adds what only the daemon knows. `None` for acts of the self-test, which are proof that a
+    /// hook works and nothing else.
+    fn take_in(&self, hook: Hook, mut decoded: Decoded, family: &mut Family) -> Option<Decoded> {
+        if family.is_own(&decoded) {
+            self.shared.count_heard(hook);
+            return None;
+        }
+        match &mut decoded {
+            Decoded::UnixSocket { time, task, file } => {
+                let path = self.sockets.path(*file)?;
+                let task = task.clone();
+                let fact = Fact::UnixConnect { task, path };
+                return Some(Decoded::Fact(Record { time: *time, fact }));
+            }
+            Decoded::Fact(Record { fact, .. }) => match fact {
+                // The call named it by its number, and nothing more is known in the kernel.
+                Fact::MemoryAccess { target, .. } if target.start == Timestamp::default() => {
+                    let pid = i32::try_from(target.pid).ok();
+                    let found = pid.and_then(|pid| {
+                        actor::of(pid, &self.shared.tasks, &self.shared.clock())
+                    });
+                    if let Some(found) = found {
+                        *target = found;
+                    }
+                }
+                Fact::Exec { task, path } if path.is_empty() => {
+                    *path = actor::executable(task).unwrap_or_default();
+                }
+                Fact::Running { task, path } if path.is_none() => {
+                    *path = actor::executable(task);
+                }
+                _ => {}
+            },
+            Decoded::Look(_) => {}
+        }
+        Some(decoded)
+    }
+
     fn losses(
         &self,
         known: &mut [Vec<HookCounters>],
@@ -117,15 +166,15 @@ impl Drain {
             };
             batch.push(Decoded::Fact(Record { time, fact }));
         };
-        for (spec, known) in HOOKS.iter().zip(known) {
-            let counters = self.counters.read(spec.hook);
+        for (hook, known) in Hook::ALL.iter().zip(known) {
+            let counters = self.counters.read(*hook);
             for (cpu, now) in counters.iter().enumerate() {
                 let before = known
                     .get(cpu)
                     .map_or(0, |before| before.lost + before.errors);
                 let count = (now.lost + now.errors).saturating_sub(before);
                 if count > 0 {
-                    lost(spec.name, u32::try_from(cpu).ok(), count);
+                    lost(hook.name(), u32::try_from(cpu).ok(), count);
                 }
             }
             *known = counters;
@@ -152,7 +201,8 @@ struct Records {
 impl Records {
     /// Takes what is there; `true` when there may be more.
     fn fill(&mut self, ring: &mut RingBuf<MapData>) -> bool {
-        while self.ranges.len() < BATCH {
+        let most = self.ranges.len() + BATCH;
+        while self.ranges.len() < most {
             let Some(record) = ring.next() else {
                 return false;
             };
@@ -173,7 +223,7 @@ impl Records {
 
 /// Waits for the kernel half, for an open, or for the interval to pass.
 ///
-/// The ring is watched edge-triggered: records are submitted without a wake-up, and a level
+/// The rings are watched edge-triggered: records are submitted without a wake-up, and a level
 /// trigger would report each of them at once and undo that.
 struct Waiter {
     epoll: OwnedFd,
@@ -181,16 +231,14 @@ struct Waiter {
 }
 
 impl Waiter {
-    fn new(ring: &RingBuf<MapData>, shared: &Shared, interval: Duration) -> io::Result<Self> {
+    fn new(rings: &Rings, shared: &Shared, interval: Duration) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        // SAFETY: the ring owns this descriptor and outlives the call.
-        let ring = unsafe { BorrowedFd::borrow_raw(ring.as_raw_fd()) };
-        epoll::add(
-            &epoll,
-            ring,
-            EventData::new_u64(0),
-            EventFlags::IN | EventFlags::ET,
-        )?;
+        for ring in [&rings.credentials, &rings.events] {
+            // SAFETY: the ring owns this descriptor and outlives the call.
+            let ring = unsafe { BorrowedFd::borrow_raw(ring.as_raw_fd()) };
+            let events = EventFlags::IN | EventFlags::ET;
+            epoll::add(&epoll, ring, EventData::new_u64(0), events)?;
+        }
         epoll::add(
             &epoll,
             shared.wake_fd(),
@@ -202,7 +250,7 @@ impl Waiter {
     }
 
     fn wait(&self, shared: &Shared) {
-        let mut events = [MaybeUninit::uninit(); 2];
+        let mut events = [MaybeUninit::uninit(); 3];
         // Interrupted or timed out: either way it is time to look.
         let _ = epoll::wait(&self.epoll, &mut events, Some(&self.timeout));
         shared.clear_wake();

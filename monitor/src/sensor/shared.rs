@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use monitor_common::Hook;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -30,7 +31,8 @@ pub(super) struct Shared {
     clock: Mutex<Clock>,
     watched: RwLock<HashSet<FileId>>,
     clean: Mutex<HashMap<FileId, Version>>,
-    opens: Mutex<Vec<Decoded>>,
+    opens: Mutex<Vec<(Hook, Decoded)>>,
+    heard: [AtomicU64; Hook::COUNT as usize],
     recent: Mutex<HashMap<(i32, FileId), Instant>>,
     wake: OwnedFd,
     stop: AtomicBool,
@@ -75,6 +77,7 @@ impl Shared {
             watched: RwLock::default(),
             clean: Mutex::default(),
             opens: Mutex::default(),
+            heard: [const { AtomicU64::new(0) }; Hook::COUNT as usize],
             recent: Mutex::default(),
             wake: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
             stop: AtomicBool::new(false),
@@ -177,12 +180,26 @@ impl Shared {
         lock(&self.recent).clear();
     }
 
-    /// Queues what the fanotify thread saw, and wakes the thread that puts it in order.
-    pub(super) fn push(&self, facts: impl Iterator<Item = Decoded>) {
+    /// An event of the self-test came through a hook to the daemon.
+    pub(super) fn count_heard(&self, hook: Hook) {
+        if let Some(heard) = self.heard.get(hook as usize) {
+            heard.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many did.
+    pub(super) fn heard(&self, hook: Hook) -> u64 {
+        let heard = self.heard.get(hook as usize);
+        heard.map_or(0, |heard| heard.load(Ordering::Relaxed))
+    }
+
+    /// Queues what a thread of the sensor saw beside the rings, and wakes the thread that puts it
+    /// in order.
+    pub(super) fn push(&self, hook: Hook, facts: impl Iterator<Item = Decoded>) {
         let mut opens = lock(&self.opens);
         for fact in facts {
             if opens.len() < QUEUE {
-                opens.push(fact);
+                opens.push((hook, fact));
             } else {
                 self.count_mark_loss();
             }
@@ -191,7 +208,7 @@ impl Shared {
         self.wake();
     }
 
-    pub(super) fn take_opens(&self, into: &mut Vec<Decoded>) {
+    pub(super) fn take_opens(&self, into: &mut Vec<(Hook, Decoded)>) {
         into.append(&mut lock(&self.opens));
     }
 

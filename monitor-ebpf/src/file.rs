@@ -181,9 +181,11 @@ pub fn dentry_of(inode: *const u8) -> *const u8 {
 /// What tells this name at this inode from any other.
 #[inline(always)]
 fn name_of<M: Memory>(dentry: *const u8, file: FileKey) -> SeenName {
+    let hash: u32 = M::read(dentry, offset!(dentry_hash));
+    let len: u32 = M::read(dentry, offset!(dentry_len));
     SeenName {
         file,
-        hash_len: M::read(dentry, offset!(dentry_hash_len)),
+        hash_len: u64::from(len) << 32 | u64::from(hash),
         generation: WATCH_GENERATION.get(0).copied().unwrap_or(0),
     }
 }

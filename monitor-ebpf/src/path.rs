@@ -1,6 +1,8 @@
 //! Paths, walked in kernel memory from the file's dentry upwards. By probe reads only: the walk goes
 //! over mount points, from a member to the structure around it, which typed pointers do not allow.
 
+use core::arch::asm;
+
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use monitor_common::{PATH_BYTES, PATH_SLACK, ReversedPath};
 
@@ -63,7 +65,7 @@ fn walk(dentry: *const u8, mount: *const u8, path: &mut ReversedPath) {
         }
         // A component is at most 255 bytes and a zero: the slack behind `PATH_BYTES` holds it, and
         // the mask shows the verifier that it does.
-        let start = len & (PATH_BYTES - 1);
+        let start = masked::<{ PATH_BYTES - 1 }>(len);
         let written = unsafe {
             bpf_probe_read_kernel_str(
                 path.bytes.as_mut_ptr().add(start).cast(),
@@ -74,8 +76,16 @@ fn walk(dentry: *const u8, mount: *const u8, path: &mut ReversedPath) {
         if written <= 0 {
             break;
         }
-        len = start + (written as usize & (2 * PATH_SLACK - 1));
+        len = start + masked::<{ 2 * PATH_SLACK - 1 }>(written as usize);
         path.len = len as u32;
         dentry = parent;
     }
+}
+
+/// `value & MASK`, also where the compiler knows better: it drops a mask that a comparison before
+/// makes needless, and older verifiers do not follow that comparison to here.
+#[inline(always)]
+fn masked<const MASK: usize>(mut value: usize) -> usize {
+    unsafe { asm!("{0} &= {1}", inout(reg) value, const MASK, options(pure, nomem, nostack)) };
+    value
 }

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use monitor::cli::{
-    self, CheckArgs, CommandError, CommandResult, Commands, DoctorArgs, RecordArgs, ReplayArgs, RunArgs,
-    StreamFormat,
+    self, CheckArgs, CommandError, CommandResult, Commands, DoctorArgs, RecordArgs, ReplayArgs,
+    RunArgs, StreamFormat,
 };
 use monitor::config::DetectionConfig;
 use monitor::control::Request;

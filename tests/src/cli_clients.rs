@@ -80,6 +80,8 @@ fn status() -> Status {
             backend: "fanotify".to_owned(),
             attached: false,
             fired: 0,
+            folded: 0,
+            capped: 0,
             lost: 7,
             note: Some("no \u{1b}[2Jpermission\nat all".to_owned()),
         }],

@@ -93,7 +93,10 @@ pub fn build(workspace: &Path, out_dir: &Path, target: &BpfTarget) -> Result<Bui
         // The host's architecture changes the code but not the triple: a folder each.
         let target_dir = work_dir.join("build").join(target.arch()).join(object);
         let said = build_one(workspace, &toolchain, target, &target_dir, args)?;
-        let made = target_dir.join(target.triple()).join("release").join(OBJECT);
+        let made = target_dir
+            .join(target.triple())
+            .join("release")
+            .join(OBJECT);
         let to = out_dir.join(object);
         fs::copy(&made, &to).map_err(|source| BuildError::Io {
             doing: format!("copy {} to {}", made.display(), to.display()),

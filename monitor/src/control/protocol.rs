@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::model::{
-    Alert, Backend, Capability, CredentialKind, CredentialState, Fingerprint, Selector, Timestamp, Usage, time::rfc3339,
+    Alert, Backend, Capability, CredentialKind, CredentialState, Fingerprint, Selector, Timestamp,
+    Usage, time::rfc3339,
 };
 
 /// JSON is UTF-8 and a path need not be: one file with an odd name, which any user can make, must

@@ -73,7 +73,8 @@ pub(super) fn report(hooks: Vec<HookState>, daemon: Option<u32>) -> Doctor {
 
 fn hook(state: HookState) -> DoctorHook {
     // What works at start only has shown that by then.
-    let fired = state.heard > 0 || (state.name == "running_tasks" && state.attached);
+    let fired =
+        state.heard > 0 || state.folded > 0 || (state.name == "running_tasks" && state.attached);
     DoctorHook {
         capability: state.capability,
         hook: state.name.to_owned(),

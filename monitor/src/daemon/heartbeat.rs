@@ -117,7 +117,10 @@ impl Heart {
                 self.failed(silent.hook, silent.backend, silent.reason)?;
             }
             if !self.sensor.revive(silent.hook) {
-                tracing::error!(hook = silent.hook, "no backend of this hook can be attached");
+                tracing::error!(
+                    hook = silent.hook,
+                    "no backend of this hook can be attached"
+                );
             }
         }
         self.sensor.settle();

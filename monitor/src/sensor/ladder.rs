@@ -73,11 +73,7 @@ pub(super) struct Ladder {
 
 impl Ladder {
     /// Takes the best rung of each hook that loads and attaches.
-    pub(super) fn climb(
-        prefer: Option<Backend>,
-        by_choice: bool,
-        ground: &mut Ground<'_>,
-    ) -> Self {
+    pub(super) fn climb(prefer: Option<Backend>, by_choice: bool, ground: &mut Ground<'_>) -> Self {
         let mut ladder = Self {
             standings: Vec::with_capacity(HOOKS.len()),
             prefer,
@@ -122,7 +118,11 @@ impl Ladder {
                 tried("attached, and did not fire when it had to".to_owned());
                 continue;
             }
-            match rung.programs.iter().try_for_each(|program| ground.attach(program)) {
+            match rung
+                .programs
+                .iter()
+                .try_for_each(|program| ground.attach(program))
+            {
                 Ok(()) => {
                     standing.at = Some(index);
                     return;

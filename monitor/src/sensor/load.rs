@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use aya::maps::MapType;
 use aya::programs::{
-    BtfTracePoint, CgroupAttachMode, CgroupSockAddr, FEntry, FExit, Iter, KProbe, Lsm, ProgramError, ProgramType,
+    BtfTracePoint, CgroupAttachMode, CgroupSockAddr, FEntry, FExit, Iter, KProbe, Lsm,
+    ProgramError, ProgramType,
 };
 use aya::sys::{BpfHelper, is_helper_supported, is_map_supported};
 use aya::{Btf, Ebpf, EbpfLoader};
@@ -308,22 +309,17 @@ fn explain(error: impl std::error::Error) -> String {
         text.push_str(&cause.to_string());
         source = cause.source();
     }
-    let lines: Vec<_> = text.lines().collect();
+    // The verifier says why in the last line before its statistics.
+    const STATISTICS: &[&str] = &["verification time", "stack depth", "processed ", ": "];
+    let lines: Vec<_> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .filter(|line| !STATISTICS.iter().any(|start| line.starts_with(start)))
+        .collect();
     match lines.as_slice() {
-        [] | [_] => text,
-        [first, rest @ ..] => {
-            let tail = rest
-                .iter()
-                .rev()
-                .filter(|line| !line.trim().is_empty())
-                .take(4);
-            let tail: Vec<_> = tail
-                .copied()
-                .collect::<Vec<_>>()
-                .into_iter()
-                .rev()
-                .collect();
-            format!("{first} … {}", tail.join(" | "))
-        }
+        [] => text,
+        [one] => (*one).to_owned(),
+        [.., before, last] => format!("the verifier refuses it: {last} (at {before})"),
     }
 }

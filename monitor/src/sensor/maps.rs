@@ -160,12 +160,14 @@ impl TaskStorage {
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
         match ebpf.take_map("TASKS") {
             Some(Map::Unsupported(data)) => Ok(Self::Local(data)),
-            Some(map) => HashMap::try_from(map)
-                .map(Self::ByNumber)
-                .map_err(|error| LoadError::Map {
-                    name: "TASKS",
-                    reason: error.to_string(),
-                }),
+            Some(map) => {
+                HashMap::try_from(map)
+                    .map(Self::ByNumber)
+                    .map_err(|error| LoadError::Map {
+                        name: "TASKS",
+                        reason: error.to_string(),
+                    })
+            }
             None => Err(LoadError::Map {
                 name: "TASKS",
                 reason: "is not there".to_owned(),

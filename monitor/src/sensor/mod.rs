@@ -164,7 +164,10 @@ impl Sensor {
 
     fn walk_running_tasks(&self) {
         let mut footing = self.footing();
-        if !footing.ladder.stands_on(Hook::RunningTasks, Attach::TaskIterator) {
+        if !footing
+            .ladder
+            .stands_on(Hook::RunningTasks, Attach::TaskIterator)
+        {
             return;
         }
         if let Err(error) = footing.loaded.walk_running_tasks() {
@@ -174,7 +177,10 @@ impl Sensor {
                 ladder,
                 kernel,
             } = &mut *footing;
-            ladder.fall(Hook::RunningTasks, &mut ground(loaded, *kernel, &self.marks));
+            ladder.fall(
+                Hook::RunningTasks,
+                &mut ground(loaded, *kernel, &self.marks),
+            );
         }
     }
 
@@ -258,7 +264,9 @@ impl Sensor {
     /// Whether opens of credential files are seen by marks: where a hook in the kernel sees them,
     /// nobody needs to wait.
     fn marks_files(&self) -> bool {
-        self.footing().ladder.stands_on(Hook::FileOpen, Attach::Marks)
+        self.footing()
+            .ladder
+            .stands_on(Hook::FileOpen, Attach::Marks)
     }
 
     /// Stops watching a file that holds no credential any more, or is gone.
@@ -329,7 +337,9 @@ impl Sensor {
     pub fn hooks(&self) -> Vec<HookState> {
         let footing = self.footing();
         let standings = footing.ladder.standings();
-        standings.map(|standing| self.hook_state(standing)).collect()
+        standings
+            .map(|standing| self.hook_state(standing))
+            .collect()
     }
 
     fn hook_state(&self, standing: &ladder::Standing) -> HookState {

@@ -130,9 +130,8 @@ impl Drain {
                 // The call named it by its number, and nothing more is known in the kernel.
                 Fact::MemoryAccess { target, .. } if target.start == Timestamp::default() => {
                     let pid = i32::try_from(target.pid).ok();
-                    let found = pid.and_then(|pid| {
-                        actor::of(pid, &self.shared.tasks, &self.shared.clock())
-                    });
+                    let found = pid
+                        .and_then(|pid| actor::of(pid, &self.shared.tasks, &self.shared.clock()));
                     if let Some(found) = found {
                         *target = found;
                     }

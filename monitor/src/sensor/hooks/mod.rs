@@ -138,7 +138,12 @@ mod tests {
 
     #[test]
     fn a_program_is_attached_in_one_way_only() {
-        let programs = || HOOKS.iter().flat_map(|spec| spec.rungs).flat_map(|rung| rung.programs);
+        let programs = || {
+            HOOKS
+                .iter()
+                .flat_map(|spec| spec.rungs)
+                .flat_map(|rung| rung.programs)
+        };
         for program in programs() {
             let same = programs().filter(|other| other.name == program.name);
             assert!(same.into_iter().all(|other| other.attach == program.attach));

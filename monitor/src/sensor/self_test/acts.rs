@@ -33,7 +33,13 @@ pub fn act(directory: &Path) -> std::io::Result<()> {
     map(&watched, content.len())?;
     write(directory, &watched, &content)?;
     if !has_page_cache_reads(directory) {
-        for hook in ["file_read", "file_map", "file_fault", "file_write", "file_change"] {
+        for hook in [
+            "file_read",
+            "file_map",
+            "file_fault",
+            "file_write",
+            "file_change",
+        ] {
             println!("{hook}\tthe state directory lies on tmpfs");
         }
     }
@@ -163,7 +169,8 @@ fn reach_into_child() -> std::io::Result<()> {
         },
     );
     // SAFETY: both vectors name one byte that is there: the child has the same static.
-    let result = unsafe { libc::process_vm_readv(child, &raw const local, 1, &raw const remote, 1, 0) };
+    let result =
+        unsafe { libc::process_vm_readv(child, &raw const local, 1, &raw const remote, 1, 0) };
     if result != 1 {
         println!("memory_access\tthis host lets no process read another's memory");
     }

@@ -49,6 +49,7 @@ offsets! {
     task_mm = "task_struct"."mm",
     task_cgroups = "task_struct"."cgroups",
     task_signal = "task_struct"."signal",
+    task_stack = "task_struct"."stack",
     task_nameidata = "task_struct"."nameidata",
     task_pid_links = "task_struct"."pid_links",
     task_files = "task_struct"."files",

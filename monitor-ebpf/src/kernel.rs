@@ -31,6 +31,9 @@ pub const ABSENT: u32 = u32::MAX;
 
 /// How to read from a structure of the kernel.
 pub trait Memory {
+    /// Whether the verifier knows what it reads.
+    const TYPED: bool;
+
     /// Reads a `T` at `base + offset`; all zero when that memory is not there, which includes a
     /// null `base`.
     ///
@@ -60,6 +63,8 @@ pub type Own = Typed;
 pub type Own = Probed;
 
 impl Memory for Typed {
+    const TYPED: bool = true;
+
     #[inline(always)]
     fn read<T: Copy>(base: *const u8, offset: u32) -> T {
         // SAFETY: the verifier refuses a load that its type does not allow.
@@ -68,6 +73,8 @@ impl Memory for Typed {
 }
 
 impl Memory for Probed {
+    const TYPED: bool = false;
+
     #[inline(always)]
     fn read<T: Copy>(base: *const u8, offset: u32) -> T {
         let mut value = MaybeUninit::<T>::zeroed();

@@ -13,7 +13,7 @@ use monitor_common::{Hook, IdentityRecord, kind};
 use super::memory::{self, lookup};
 use crate::emit::{To, emit_capped};
 use crate::file::{is_watched, key_of, watched};
-use crate::kernel::{Memory, Probed, offset};
+use crate::kernel::{Memory, Own, Probed, offset};
 use crate::task;
 
 const CAP_DAC_OVERRIDE: i32 = 1;
@@ -80,7 +80,7 @@ fn denied() {
     if lookup.is_null() {
         return;
     }
-    let file = key_of::<Probed>(Probed::follow(lookup, offset!(nameidata_inode)));
+    let file = key_of::<Own>(Own::follow(lookup, offset!(nameidata_inode)));
     if is_watched(file) {
         watched(file, Hook::FileDenied, kind::FILE_DENIED);
     }
@@ -91,9 +91,9 @@ fn denied() {
 #[inline(always)]
 fn identity_change() {
     let registers = memory::registers();
-    let number: u64 = Probed::read(registers, offset!(regs_syscall));
-    let first = Probed::read::<u64>(registers, offset!(regs_first)) as u32;
-    let second = Probed::read::<u64>(registers, offset!(regs_second)) as u32;
+    let number: u64 = Own::read(registers, offset!(regs_syscall));
+    let first = Own::read::<u64>(registers, offset!(regs_first)) as u32;
+    let second = Own::read::<u64>(registers, offset!(regs_second)) as u32;
     let uid = match number {
         syscall::SETUID => first,
         // The real uid names the actor; where only the effective one changes, that does.

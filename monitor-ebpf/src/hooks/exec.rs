@@ -16,7 +16,10 @@ pub fn process_exec_tp(context: BtfTracePointContext) -> i32 {
     let state = task::current_state();
     if state.is_null() {
         failed(Hook::ProcessExec);
-        warn!(&context, "nothing can be kept with a new program: out of memory");
+        warn!(
+            &context,
+            "nothing can be kept with a new program: out of memory"
+        );
         return 0;
     }
     let state = unsafe { &mut *state };

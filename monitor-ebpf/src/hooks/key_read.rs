@@ -3,9 +3,9 @@
 //! and, where functions cannot be hooked, `sys_enter(struct pt_regs *regs, long id)`, which taxes
 //! every system call of the host and is loaded by the operator's choice only.
 
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use aya_ebpf::macros::{btf_tracepoint, fentry, kprobe, lsm};
 use aya_ebpf::programs::{BtfTracePointContext, FEntryContext, LsmContext, ProbeContext};
-use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use monitor_common::{DESCRIPTION_BYTES, Hook, KeyRecord, kind};
 
 use crate::emit::{To, emit_capped, failed};

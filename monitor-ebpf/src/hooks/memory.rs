@@ -5,6 +5,7 @@
 //! `mmap_lock_acquire_returned(struct mm_struct *mm, bool write, bool success)`: somebody holds the
 //! memory map of a process; of another than its own where memory is read from outside.
 
+#[cfg(feature = "local-storage")]
 use aya_ebpf::helpers::bpf_task_pt_regs;
 use aya_ebpf::macros::{btf_tracepoint, fentry, kprobe, lsm};
 use aya_ebpf::programs::{BtfTracePointContext, FEntryContext, LsmContext, ProbeContext};
@@ -82,8 +83,8 @@ pub fn asked(granted: bool) {
         let registers = registers();
         let way = by_call(registers);
         target.pid = match way {
-            way::PTRACE => Probed::read::<u64>(registers, offset!(regs_second)) as u32,
-            way::PROCESS_VM => Probed::read::<u64>(registers, offset!(regs_first)) as u32,
+            way::PTRACE => Own::read::<u64>(registers, offset!(regs_second)) as u32,
+            way::PROCESS_VM => Own::read::<u64>(registers, offset!(regs_first)) as u32,
             // Of pidfd_getfd only the descriptor is known.
             way::DESCRIPTOR => 0,
             _ => return,
@@ -169,6 +170,17 @@ pub fn lookup() -> *const u8 {
 }
 
 /// The registers that the current system call saved at entry.
+#[cfg(not(feature = "local-storage"))]
+#[inline(always)]
+pub fn registers() -> *const u8 {
+    // They lie at the top of the task's stack: x86_64, without KASAN.
+    const STACK: usize = 16_384;
+    const REGISTERS: usize = 168;
+    Own::follow(task::current(), offset!(task_stack)).wrapping_add(STACK - REGISTERS)
+}
+
+/// The registers that the current system call saved at entry.
+#[cfg(feature = "local-storage")]
 #[inline(always)]
 pub fn registers() -> *const u8 {
     let task = task::current().cast_mut().cast();
@@ -190,7 +202,7 @@ fn by_lookup(lookup: *const u8) -> u32 {
 /// By the system call.
 #[inline(always)]
 fn by_call(registers: *const u8) -> u32 {
-    match Probed::read::<u64>(registers, offset!(regs_syscall)) {
+    match Own::read::<u64>(registers, offset!(regs_syscall)) {
         syscall::PTRACE => way::PTRACE,
         syscall::PROCESS_VM_READV | syscall::PROCESS_VM_WRITEV => way::PROCESS_VM,
         syscall::PIDFD_GETFD => way::DESCRIPTOR,
@@ -201,11 +213,11 @@ fn by_call(registers: *const u8) -> u32 {
 /// By the file of /proc that a call reads from.
 #[inline(always)]
 fn by_descriptor(registers: *const u8) -> u32 {
-    match Probed::read::<u64>(registers, offset!(regs_syscall)) {
+    match Own::read::<u64>(registers, offset!(regs_syscall)) {
         syscall::READ | syscall::PREAD64 | syscall::READV | syscall::PREADV | syscall::PREADV2 => {}
         _ => return way::OTHER,
     }
-    let number = Probed::read::<u64>(registers, offset!(regs_first)) as u32;
+    let number = Own::read::<u64>(registers, offset!(regs_first)) as u32;
     let files = Own::follow(task::current(), offset!(task_files));
     let table = Probed::follow(files, offset!(files_table));
     let descriptors = Probed::follow(table, offset!(table_descriptors));

@@ -20,7 +20,11 @@ const AF_INET6: u32 = 10;
 /// A socket is connected.
 #[fentry(function = "security_socket_connect")]
 pub fn connect_fentry(context: FEntryContext) -> i32 {
-    addressed::<Typed>(context.arg(0), context.arg(1), [Hook::Connect4, Hook::Connect6]);
+    addressed::<Typed>(
+        context.arg(0),
+        context.arg(1),
+        [Hook::Connect4, Hook::Connect6],
+    );
     0
 }
 
@@ -68,7 +72,9 @@ fn addressed<M: Memory>(socket: *const u8, address: *const u8, hooks: [Hook; 2])
         AF_INET => {
             let ip: [u8; 4] = Probed::read(address, 4);
             let words = [0, 0, 0xffff_u32.to_be(), u32::from_ne_bytes(ip)];
-            (hooks[0], unsafe { core::mem::transmute::<[u32; 4], [u8; 16]>(words) })
+            (hooks[0], unsafe {
+                core::mem::transmute::<[u32; 4], [u8; 16]>(words)
+            })
         }
         AF_INET6 => (hooks[1], Probed::read(address, 8)),
         _ => return,

@@ -4,6 +4,8 @@
 //! refuse hooks on functions, `sock_send_length(struct sock *sk, int ret, int flags)` (6.4):
 //! nothing can be asked of an agent without sending something.
 
+#[cfg(feature = "local-storage")]
+use aya_ebpf::helpers::bpf_skc_to_unix_sock;
 use aya_ebpf::macros::{btf_tracepoint, fentry, kprobe, lsm};
 use aya_ebpf::programs::{BtfTracePointContext, FEntryContext, LsmContext, ProbeContext};
 use monitor_common::{FileKey, Hook, UnixRecord, kind};
@@ -21,14 +23,14 @@ const TOLD: u32 = AF_UNIX as u32;
 /// A stream socket is connected.
 #[fentry(function = "security_unix_stream_connect")]
 pub fn unix_connect_fentry(context: FEntryContext) -> i32 {
-    connected(context.arg(1));
+    connected::<Typed>(context.arg(1));
     0
 }
 
 /// A stream socket is connected.
 #[lsm(hook = "unix_stream_connect")]
 pub fn unix_connect_lsm(context: LsmContext) -> i32 {
-    connected(context.arg(1));
+    connected::<Typed>(context.arg(1));
     0
 }
 
@@ -36,7 +38,7 @@ pub fn unix_connect_lsm(context: LsmContext) -> i32 {
 #[kprobe]
 pub fn unix_connect_kprobe(context: ProbeContext) -> u32 {
     if let Some(other) = context.arg(1) {
-        connected(other);
+        connected::<Probed>(other);
     }
     0
 }
@@ -44,14 +46,14 @@ pub fn unix_connect_kprobe(context: ProbeContext) -> u32 {
 /// A datagram socket is connected, or sent from.
 #[fentry(function = "security_unix_may_send")]
 pub fn unix_datagram_fentry(context: FEntryContext) -> i32 {
-    connected(Probed::follow(context.arg(1), offset!(socket_sk)));
+    connected::<Typed>(Typed::follow(context.arg(1), offset!(socket_sk)));
     0
 }
 
 /// A datagram socket is connected, or sent from.
 #[lsm(hook = "unix_may_send")]
 pub fn unix_datagram_lsm(context: LsmContext) -> i32 {
-    connected(Probed::follow(context.arg(1), offset!(socket_sk)));
+    connected::<Typed>(Typed::follow(context.arg(1), offset!(socket_sk)));
     0
 }
 
@@ -59,14 +61,17 @@ pub fn unix_datagram_lsm(context: LsmContext) -> i32 {
 #[kprobe]
 pub fn unix_datagram_kprobe(context: ProbeContext) -> u32 {
     if let Some(other) = context.arg(1) {
-        connected(Probed::follow(other, offset!(socket_sk)));
+        connected::<Probed>(Probed::follow(other, offset!(socket_sk)));
     }
     0
 }
 
 #[inline(always)]
-fn connected(listener: *const u8) {
-    let file = file_of(listener);
+fn connected<M: Memory>(listener: *const u8) {
+    if listener.is_null() {
+        return;
+    }
+    let file = file_of::<M>(listener);
     if WATCHED_SOCKETS.get_ptr(file).is_some() {
         tell(file);
     }
@@ -82,7 +87,7 @@ pub fn unix_connect_tp(context: BtfTracePointContext) -> i32 {
         return 0;
     }
     // The accepted socket shares its listener's path.
-    let file = file_of(Probed::follow(sk, offset!(unix_peer)));
+    let file = file_of::<Probed>(Probed::follow(sk, offset!(unix_peer)));
     if WATCHED_SOCKETS.get_ptr(file).is_none() {
         return 0;
     }
@@ -118,9 +123,22 @@ fn tell(file: FileKey) {
     });
 }
 
-/// The inode at which a unix socket is bound. Not typed: it is a member of the structure around.
+/// The inode at which a unix socket is bound: a member of the structure around `sk`.
 #[inline(always)]
-fn file_of(sk: *const u8) -> FileKey {
+fn file_of<M: Memory>(sk: *const u8) -> FileKey {
+    #[cfg(feature = "local-storage")]
+    if M::TYPED && offset!(kernel_reads) == 0 {
+        // The helper (5.16) knows the structure; so do kernels with this lockdown and typed tasks.
+        let unix: *const u8 = unsafe { bpf_skc_to_unix_sock(sk.cast_mut().cast()) }.cast();
+        if unix.is_null() {
+            return FileKey::default();
+        }
+        let dentry = Typed::follow(unix, offset!(unix_path) + offset!(path_dentry));
+        if dentry.is_null() {
+            return FileKey::default();
+        }
+        return key_of::<Typed>(Typed::follow(dentry, offset!(dentry_inode)));
+    }
     let dentry = Probed::follow(sk, offset!(unix_path) + offset!(path_dentry));
     key_of::<Probed>(Probed::follow(dentry, offset!(dentry_inode)))
 }

@@ -93,6 +93,7 @@ pub struct SensorConfig {
     /// taken down.
     pub permission_events: bool,
     /// The kind of backend that is tried first wherever a hook has it; `None` for the best first.
+    #[serde(deserialize_with = "backend")]
     pub backend: Option<Backend>,
     /// Whether a hook on every system call may be used where nothing else sees an act. It slows
     /// each system call of every process by about half of what the cheapest costs.
@@ -142,6 +143,22 @@ fn positive<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
         )),
         number => Ok(number),
     }
+}
+
+fn backend<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Backend>, D::Error> {
+    let name = String::deserialize(from)?;
+    if name == "auto" {
+        return Ok(None);
+    }
+    let found = Backend::ALL.iter().find(|known| known.name() == name);
+    found.copied().map(Some).ok_or_else(|| {
+        let names: Vec<_> = Backend::ALL.iter().map(|known| known.name()).collect();
+        D::Error::custom(format_args!(
+            "`{}` is no kind of backend; write \"auto\" or one of {}",
+            name.escape_debug(),
+            names.join(", ")
+        ))
+    })
 }
 
 fn positive_u32<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {

@@ -75,7 +75,9 @@ impl Marks {
     /// it never waits for itself.
     pub(super) fn serve(&self, shared: &Shared, inspect: &Inspect) {
         while !shared.stopping() {
-            if !readable(self.group.as_fd()) {
+            let readable = readable(self.group.as_fd());
+            shared.tell_repeats(false);
+            if !readable {
                 continue;
             }
             match self.group.read_events() {
@@ -143,12 +145,13 @@ fn note(event: &FanotifyEvent, fd: BorrowedFd<'_>, shared: &Shared, inspect: &In
         Access::Open
     };
     let path = path.map(|path| path.to_string_lossy().into_owned());
+    let count = 1 + shared.told(event.pid(), file, &task);
     facts.push(Fact::FileAccess {
         task,
         file,
         access,
         path,
-        count: 1,
+        count,
     });
     shared.push(
         Hook::FileOpen,

@@ -13,6 +13,7 @@ mod load;
 mod maps;
 mod marks;
 mod offsets;
+mod repeats;
 mod ring;
 pub mod self_test;
 mod shared;
@@ -320,7 +321,7 @@ impl Sensor {
     /// Somebody has spoken about a credential: whoever has just opened one may do what is an alert
     /// from now on.
     pub fn forget_repeats(&self) {
-        self.shared.forget_repeats();
+        self.shared.tell_repeats(true);
     }
 
     /// How many files are watched.
@@ -348,10 +349,12 @@ impl Sensor {
         let counters = self.counters.read(hook);
         let sum = |count: fn(&HookCounters) -> u64| counters.iter().map(count).sum::<u64>();
         let (mut fired, mut lost) = (sum(|of| of.fired), sum(|of| of.lost + of.errors));
+        let mut folded = sum(|of| of.folded);
         if hook == Hook::FileOpen {
-            let (held, missed) = self.shared.mark_counts();
-            fired += held;
-            lost += missed;
+            let marks = self.shared.mark_counts();
+            fired += marks.events;
+            folded += marks.folded;
+            lost += marks.lost;
         }
         HookState {
             name: hook.name(),
@@ -362,7 +365,7 @@ impl Sensor {
             fired,
             heard: self.shared.heard(hook),
             lost,
-            folded: sum(|of| of.folded),
+            folded,
             capped: sum(|of| of.capped),
             tried: standing.tried.clone(),
             blind_to: standing.spec.blind_to,

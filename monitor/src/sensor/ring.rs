@@ -178,7 +178,7 @@ impl Drain {
             }
             *known = counters;
         }
-        let mark_losses = self.shared.mark_counts().1;
+        let mark_losses = self.shared.mark_counts().lost;
         if mark_losses > *known_mark_losses {
             lost("file_open", None, mark_losses - *known_mark_losses);
             *known_mark_losses = mark_losses;

@@ -1,27 +1,22 @@
 //! What the sensor's threads share.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use monitor_common::Hook;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::maps::TaskStorage;
+use super::repeats::Repeats;
 use crate::decode::{Clock, Decoded};
-use crate::model::{FileId, Timestamp};
+use crate::model::{Access, Fact, FileId, Record, Task, Timestamp};
 
 /// Opens that wait to be put in order with the ring's events. Beyond this they are counted as lost.
 const QUEUE: usize = 65_536;
-/// Opens by the same process within this time are one use. Short enough that no pid is given out
-/// again in between.
-const SAME_OPEN: Duration = Duration::from_millis(200);
-/// Most openers that are remembered for that.
-const RECENT: usize = 4_096;
 /// Files of credential directories that were looked at and hold nothing.
 const CLEAN: usize = 16_384;
 
@@ -33,12 +28,20 @@ pub(super) struct Shared {
     clean: Mutex<HashMap<FileId, Version>>,
     opens: Mutex<Vec<(Hook, Decoded)>>,
     heard: [AtomicU64; Hook::COUNT as usize],
-    recent: Mutex<HashMap<(i32, FileId), Instant>>,
+    repeats: Mutex<Repeats>,
     wake: OwnedFd,
     stop: AtomicBool,
     mark_events: AtomicU64,
+    mark_folded: AtomicU64,
     mark_losses: AtomicU64,
     mark_errors: AtomicU64,
+}
+
+/// What came by marks.
+pub(super) struct MarkCounts {
+    pub(super) events: u64,
+    pub(super) folded: u64,
+    pub(super) lost: u64,
 }
 
 /// What changes whenever content does.
@@ -78,10 +81,11 @@ impl Shared {
             clean: Mutex::default(),
             opens: Mutex::default(),
             heard: [const { AtomicU64::new(0) }; Hook::COUNT as usize],
-            recent: Mutex::default(),
+            repeats: Mutex::default(),
             wake: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
             stop: AtomicBool::new(false),
             mark_events: AtomicU64::new(0),
+            mark_folded: AtomicU64::new(0),
             mark_losses: AtomicU64::new(0),
             mark_errors: AtomicU64::new(0),
         })
@@ -155,29 +159,39 @@ impl Shared {
         );
     }
 
-    /// Whether this process opened this file a moment ago, and notes that it does now. Two opens in
-    /// a row are one use; asking who it is again would only make its loop dear for everybody.
+    /// Whether this process opened this file a moment ago; then it is counted there. Two opens in a
+    /// row are one use; asking who it is again would only make its loop dear for everybody.
     pub(super) fn is_repeated(&self, pid: i32, file: FileId) -> bool {
-        let now = Instant::now();
-        let mut recent = lock(&self.recent);
-        if recent.len() >= RECENT {
-            recent.retain(|_, at| now.duration_since(*at) < SAME_OPEN);
-            if recent.len() >= RECENT {
-                recent.clear();
-            }
+        let repeated = lock(&self.repeats).note(pid, file, Instant::now());
+        if repeated {
+            self.mark_folded.fetch_add(1, Ordering::Relaxed);
         }
-        match recent.entry((pid, file)) {
-            Entry::Occupied(entry) if now.duration_since(*entry.get()) < SAME_OPEN => true,
-            entry => {
-                entry.insert_entry(now);
-                false
-            }
-        }
+        repeated
     }
 
-    /// The next open of anything by anybody is of interest.
-    pub(super) fn forget_repeats(&self) {
-        lock(&self.recent).clear();
+    /// This process opened this file, and that is told now. Returns how often it had done so before,
+    /// untold.
+    pub(super) fn told(&self, pid: i32, file: FileId, task: &Task) -> u64 {
+        lock(&self.repeats).told(pid, file, task, Instant::now())
+    }
+
+    /// Tells how often opens were repeated by whoever has not done so for a moment; of `everybody`,
+    /// when the next open of anything is of interest.
+    pub(super) fn tell_repeats(&self, everybody: bool) {
+        let ended = lock(&self.repeats).ended(Instant::now(), everybody);
+        if ended.is_empty() {
+            return;
+        }
+        let time = self.now().1;
+        let facts = ended.into_iter().map(|repeated| Fact::FileAccess {
+            task: repeated.task,
+            file: repeated.file,
+            access: Access::Open,
+            path: None,
+            count: repeated.count,
+        });
+        let records = facts.map(|fact| Decoded::Fact(Record { time, fact }));
+        self.push(Hook::FileOpen, records);
     }
 
     /// An event of the self-test came through a hook to the daemon.
@@ -246,10 +260,13 @@ impl Shared {
         self.mark_errors.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Events, and losses with errors: an open whose actor could not be named is lost too.
-    pub(super) fn mark_counts(&self) -> (u64, u64) {
-        let errors = self.mark_errors.load(Ordering::Relaxed);
-        let losses = self.mark_losses.load(Ordering::Relaxed);
-        (self.mark_events.load(Ordering::Relaxed), losses + errors)
+    /// An open whose actor could not be named is lost too.
+    pub(super) fn mark_counts(&self) -> MarkCounts {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        MarkCounts {
+            events: of(&self.mark_events),
+            folded: of(&self.mark_folded),
+            lost: of(&self.mark_losses) + of(&self.mark_errors),
+        }
     }
 }

@@ -8,6 +8,7 @@
 mod cgroup;
 mod loss;
 pub mod message;
+mod priority;
 mod socket;
 mod table;
 mod task;
@@ -27,7 +28,7 @@ use crate::decode::{Clock, Decoded};
 use crate::model::{Fact, MemoryAccess, Record, Task};
 use loss::Losses;
 use message::{Event, LONGEST, Message, Thread, messages};
-use socket::{BUFFER, Socket, Subscription, answer};
+use socket::{Socket, Subscription, answer};
 use table::{Change, Started, taken_uid};
 
 pub(super) use table::Tasks;
@@ -148,11 +149,7 @@ impl Connector {
     /// A sentence that says why not: no CAP_NET_ADMIN, another namespace than the host's, a kernel
     /// without CONFIG_PROC_EVENTS.
     pub(super) fn open(actors: Actors, wants: Wants) -> Result<Self, String> {
-        Self::with_buffer(actors, wants, BUFFER)
-    }
-
-    fn with_buffer(actors: Actors, wants: Wants, buffer: usize) -> Result<Self, String> {
-        let socket = Socket::open(buffer).map_err(|refused| refused.to_string())?;
+        let socket = Socket::open().map_err(|refused| refused.to_string())?;
         let drops = socket
             .drops()
             .map_err(|error| format!("what is lost cannot be counted (SO_MEMINFO): {error}"))?;
@@ -245,6 +242,13 @@ impl Connector {
 
     /// Serves until the sensor stops, on a thread of its own. Losses are told as facts too.
     pub(super) fn serve(&self, outlet: &impl Outlet) {
+        if let Err(error) = priority::raise() {
+            tracing::warn!(
+                %error,
+                "programs that end at once will often have no path: the process connector's \
+                 thread gets no real-time priority (CAP_SYS_NICE)"
+            );
+        }
         let (mut told, mut next) = (0, Instant::now());
         let mut offset = BootOffset::default();
         loop {

@@ -63,7 +63,7 @@ pub(super) struct Socket {
 
 impl Socket {
     /// Subscribes to everything. What happens after this is received, or counted as dropped.
-    pub(super) fn open(buffer: usize) -> Result<Self, Refused> {
+    pub(super) fn open() -> Result<Self, Refused> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = socket_with(
             AddressFamily::NETLINK,
@@ -80,8 +80,8 @@ impl Socket {
             error => Refused::Call("bind", error),
         })?;
         // Without the capability for more, the system's limit has to do.
-        sockopt::set_socket_recv_buffer_size_force(&fd, buffer)
-            .or_else(|_| sockopt::set_socket_recv_buffer_size(&fd, buffer))
+        sockopt::set_socket_recv_buffer_size_force(&fd, BUFFER)
+            .or_else(|_| sockopt::set_socket_recv_buffer_size(&fd, BUFFER))
             .map_err(|error| Refused::Call("SO_RCVBUF", error))?;
         lose_no_more_than_needed(fd.as_fd())
             .map_err(|error| Refused::Call("NETLINK_NO_ENOBUFS", error))?;

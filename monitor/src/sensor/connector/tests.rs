@@ -6,11 +6,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::thread::{Scope, ScopedJoinHandle};
 
+use rustix::net::sockopt;
 use rustix::thread::{
     CpuSet, UnshareFlags, sched_getaffinity, sched_setaffinity, set_name, unshare_unsafe,
 };
 
-use super::socket::Refused;
+use super::socket::{BUFFER, Refused};
 use super::*;
 use crate::model::{FileId, Timestamp};
 
@@ -19,6 +20,8 @@ const ALL: Wants = Wants {
     identity: true,
     ptrace: true,
 };
+/// Holds some ten events.
+const TINY: usize = 4_096;
 const NOBODY: u32 = 65_534;
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -346,6 +349,8 @@ fn a_thousand_short_lives_are_all_told() {
     let counts = connector.counts();
     assert_eq!((counts.lost, counts.malformed), (0, 0), "{counts:?}");
     println!("{counts:?}");
+    let prompt = std::thread::spawn(priority::raise).join().unwrap();
+    assert!(counts.late * 10 < counts.execs || prompt.is_err());
 }
 
 /// Makes an event of no consequence on each CPU.
@@ -360,6 +365,11 @@ fn touch_each_cpu() {
     sched_setaffinity(None, &all).unwrap();
 }
 
+/// Gives a socket more or less room.
+fn set_room(socket: &Socket, bytes: usize) {
+    sockopt::set_socket_recv_buffer_size_force(socket, bytes).unwrap();
+}
+
 /// A socket with all that came to it, by CPU, and the account of what did not.
 struct Account {
     socket: Socket,
@@ -368,12 +378,11 @@ struct Account {
 }
 
 impl Account {
-    fn open(buffer: usize) -> Self {
-        let socket = Socket::open(buffer).unwrap();
+    fn open() -> Self {
         Self {
+            socket: Socket::open().unwrap(),
             losses: Losses::new(0),
             numbers: HashMap::new(),
-            socket,
         }
     }
 
@@ -394,36 +403,21 @@ impl Account {
     }
 }
 
-/// One that holds ten events, has seen each CPU, and has lost nothing yet.
-fn open_tiny(cpus: usize) -> Account {
-    for _ in 0..1_000 {
-        let mut tiny = Account::open(4_096);
-        touch_each_cpu();
-        tiny.drain();
-        if tiny.drops() == 0 && tiny.numbers.len() == cpus {
-            return tiny;
-        }
-    }
-    panic!("this host makes so many events that a tiny buffer is never empty");
-}
-
 #[test]
 fn what_finds_no_room_is_counted_to_the_last_event() {
-    let cpus = sched_getaffinity(None).unwrap().count() as usize;
-    let mut ample = Account::open(BUFFER);
-    let mut tiny = open_tiny(cpus);
+    let mut ample = Account::open();
+    let mut tiny = Account::open();
+    touch_each_cpu();
+    tiny.drain();
+    set_room(&tiny.socket, TINY);
     for _ in 0..200 {
         start("true", &[]).wait().unwrap();
     }
-    // A gap is seen with the next event of its CPU, and other programs of the host make some too.
-    for _ in 0..1_000 {
-        tiny.drain();
-        touch_each_cpu();
-        tiny.drain();
-        if tiny.losses.total() == tiny.drops() {
-            break;
-        }
-    }
+    set_room(&tiny.socket, BUFFER);
+    tiny.drain();
+    // A gap is seen with the next event of its CPU.
+    touch_each_cpu();
+    tiny.drain();
     ample.drain();
     let lost = tiny.losses.total();
     assert_eq!(tiny.drops(), lost, "the socket's count and the gaps");
@@ -445,8 +439,8 @@ fn what_finds_no_room_is_counted_to_the_last_event() {
 
 #[test]
 fn losses_are_told_once_served() {
-    let tasks = Arc::new(Tasks::new());
-    let connector = Connector::with_buffer(Actors::Table(tasks), ALL, 4_096).unwrap();
+    let (connector, _) = by_table(ALL);
+    set_room(&connector.socket, TINY);
     for _ in 0..50 {
         start("true", &[]).wait().unwrap();
     }
@@ -536,7 +530,7 @@ fn another_network_namespace_is_named_as_the_reason() {
     let refused = std::thread::spawn(|| {
         // SAFETY: only this thread's network changes; it opens a socket and ends.
         unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.unwrap();
-        Socket::open(BUFFER).map(drop)
+        Socket::open().map(drop)
     })
     .join()
     .unwrap();
@@ -551,7 +545,7 @@ fn another_network_namespace_is_named_as_the_reason() {
 fn another_pid_namespace_is_named_as_the_reason() {
     const INSIDE: &str = "CREDWATCH_TEST_IN_PID_NAMESPACE";
     if std::env::var_os(INSIDE).is_some() {
-        let refused = Socket::open(BUFFER).map(drop);
+        let refused = Socket::open().map(drop);
         let expected = matches!(refused, Err(Refused::Namespace("pid")));
         assert!(expected, "{refused:?}");
         return;
@@ -569,4 +563,49 @@ fn another_pid_namespace_is_named_as_the_reason() {
         output.status.success() && text.contains("1 passed"),
         "{text}"
     );
+}
+
+#[test]
+fn ids_follow_the_events_and_what_was_lost_is_doubted() {
+    let (tasks, clock) = (Tasks::new(), Clock::new(Timestamp::now(), boot_time()));
+    let mut child = start("sleep", &["30"]);
+    let pid = child.id();
+    let before = tasks.running(&clock).find_map(|fact| match fact {
+        Fact::Running { task, .. } if task.pid == pid => Some(task),
+        _ => None,
+    });
+    let leader = Thread {
+        id: pid,
+        process: pid,
+    };
+    let other = Thread {
+        id: pid + 1,
+        process: pid,
+    };
+    let take = |thread, uids| match tasks.took_uids(thread, uids, boot_time(), &clock) {
+        Change::Uid(task, uid) => Some((task.uid, task.euid, uid)),
+        Change::None => None,
+        Change::Unclear => panic!("the ids before are known"),
+    };
+    let own = before.map(|task| (task.uid, task.euid)).unwrap();
+    assert_eq!(take(leader, (5, 5)), Some((own.0, own.1, 5)));
+    assert_eq!(take(other, (5, 5)), None, "its other thread follows");
+    assert_eq!(take(leader, (5, 6)), Some((5, 5, 6)));
+    tasks.doubt();
+    assert_eq!(take(leader, (7, 7)), Some((5, 6, 7)));
+    tasks.doubt();
+    let read_anew = tasks.at(pid, boot_time(), &clock).unwrap();
+    assert_eq!((read_anew.uid, read_anew.euid), own);
+    // Nobody knows what they were before a process of which nothing was heard.
+    let fresh = Tasks::new();
+    let unclear = fresh.took_uids(leader, own, 0, &clock);
+    assert!(matches!(unclear, Change::Unclear));
+    // The first thread may end before the others do.
+    tasks.forked(leader, other, boot_time(), &clock);
+    assert!(tasks.exited(leader).is_some());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(tasks.of(pid, &clock).map(|task| task.pid), Some(pid));
+    assert!(fresh.exited(leader).is_none());
+    assert_eq!(fresh.of(pid, &clock), None);
 }

@@ -17,7 +17,7 @@ use crate::sensor::{HookState, Sensor};
 /// What the heart says.
 pub(super) enum Beat {
     /// A hook failed, or works again.
-    Fact(Fact),
+    Fact(Box<Fact>),
     /// Every hook that can work here does.
     Proven,
 }
@@ -176,6 +176,8 @@ impl Heart {
     }
 
     fn tell(&self, fact: Fact) -> Result<(), Gone> {
-        self.to.blocking_send(Beat::Fact(fact)).map_err(|_| Gone)
+        self.to
+            .blocking_send(Beat::Fact(Box::new(fact)))
+            .map_err(|_| Gone)
     }
 }

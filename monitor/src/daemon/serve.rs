@@ -50,7 +50,7 @@ pub(super) async fn serve(
                 let _ = reply.send(answer(request, &peer, core, &context).await);
             }
             Some(beat) = heart.beats.recv() => match beat {
-                Beat::Fact(fact) => core.fact(fact).await,
+                Beat::Fact(fact) => core.fact(*fact).await,
                 Beat::Proven => proven = true,
             },
             _ = tick.tick() => core.tick().await,

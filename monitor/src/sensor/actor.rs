@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::maps::TaskStorage;
+use super::shared::Shared;
 use crate::decode::{self, Clock};
 use crate::model::Task;
 
@@ -13,11 +13,15 @@ use crate::model::Task;
 ///
 /// The process waits in its open while this runs, so neither its pid nor its uids can change; its
 /// task storage was written at its last event and may be older than a setuid.
-pub(super) fn of(pid: i32, storage: &TaskStorage, clock: &Clock) -> Option<Task> {
-    let pidfd = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-    let known = storage.get(u32::try_from(pid).ok()?, pidfd.as_fd())?;
+pub(super) fn of(pid: u32, shared: &Shared, clock: &Clock) -> Option<Task> {
+    if let Some(processes) = shared.processes() {
+        return processes.of(pid, clock);
+    }
+    let number = i32::try_from(pid).ok()?;
+    let pidfd = pidfd_open(Pid::from_raw(number)?, PidfdFlags::empty()).ok()?;
+    let known = shared.tasks.get(pid, pidfd.as_fd())?;
     let mut task = decode::task(&known, clock);
-    let ids = pidfd_ids(pidfd.as_fd()).or_else(|| proc_ids(pid))?;
+    let ids = pidfd_ids(pidfd.as_fd()).or_else(|| proc_ids(number))?;
     (task.uid, task.euid, task.gid) = ids;
     Some(task)
 }

@@ -135,7 +135,10 @@ fn note(event: &FanotifyEvent, fd: BorrowedFd<'_>, shared: &Shared, inspect: &In
         return;
     }
     let (clock, time) = shared.now();
-    let Some(task) = actor::of(event.pid(), &shared.tasks, &clock) else {
+    let Some(task) = u32::try_from(event.pid())
+        .ok()
+        .and_then(|pid| actor::of(pid, shared, &clock))
+    else {
         shared.count_mark_error();
         return;
     };

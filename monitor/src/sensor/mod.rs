@@ -8,6 +8,7 @@ mod actor;
 pub mod connector;
 mod control_sockets;
 mod family;
+mod follower;
 pub mod handle;
 mod hooks;
 mod ladder;
@@ -39,6 +40,7 @@ pub use state::HookState;
 use crate::decode::{Decoded, Look};
 use crate::model::{Backend, FileId, Timestamp};
 use control_sockets::ControlSockets;
+use follower::Follower;
 use hooks::Attach;
 use ladder::{Ground, Ladder};
 use load::{Kernel, Loaded, Settings};
@@ -75,6 +77,7 @@ pub struct Sensor {
     watches: Mutex<Watches>,
     counters: Arc<Counters>,
     marks: Result<Arc<Marks>, String>,
+    follower: Follower,
     sockets: Arc<ControlSockets>,
     threads: Vec<JoinHandle<()>>,
     /// The programs with their links, and which of them are in use.
@@ -127,7 +130,8 @@ impl Sensor {
         } else {
             Err("switched off by `sensor.permission_events`".to_owned())
         };
-        let mut ground = ground(&mut loaded, kernel, &marks);
+        let follower = Follower::new(&shared);
+        let mut ground = ground(&mut loaded, kernel, &marks, &follower);
         let ladder = Ladder::climb(options.backend, options.system_call_hook, &mut ground);
         let (sender, receiver) = mpsc::channel(BATCHES);
         let drain = Drain {
@@ -151,6 +155,7 @@ impl Sensor {
             watches,
             counters,
             marks,
+            follower,
             sockets,
             threads,
             footing: Mutex::new(Footing {
@@ -159,6 +164,7 @@ impl Sensor {
                 kernel,
             }),
         };
+        sensor.follow();
         // The ring is being drained by now: a host may run more tasks than the ring holds.
         sensor.walk_running_tasks();
         sensor.settle();
@@ -167,23 +173,33 @@ impl Sensor {
 
     fn walk_running_tasks(&self) {
         let mut footing = self.footing();
-        if !footing
+        let by_kernel = footing
             .ladder
-            .stands_on(Hook::RunningTasks, Attach::TaskIterator)
-        {
-            return;
+            .stands_on(Hook::RunningTasks, Attach::TaskIterator);
+        // All that is said of a process must name it alike.
+        if by_kernel && self.shared.processes().is_none() {
+            match footing.loaded.walk_running_tasks() {
+                Ok(()) => return,
+                Err(error) => {
+                    tracing::warn!(error, "the running tasks could not be walked in the kernel");
+                    let Footing {
+                        loaded,
+                        ladder,
+                        kernel,
+                    } = &mut *footing;
+                    let mut ground = ground(loaded, *kernel, &self.marks, &self.follower);
+                    ladder.fall(Hook::RunningTasks, &mut ground);
+                }
+            }
         }
-        if let Err(error) = footing.loaded.walk_running_tasks() {
-            tracing::warn!(error, "the running tasks could not be walked in the kernel");
-            let Footing {
-                loaded,
-                ladder,
-                kernel,
-            } = &mut *footing;
-            ladder.fall(
-                Hook::RunningTasks,
-                &mut ground(loaded, *kernel, &self.marks),
-            );
+        drop(footing);
+        self.follower.tell_running();
+    }
+
+    /// Brings the process connector to what stands on it.
+    fn follow(&self) {
+        if let Err(error) = self.follower.follow(&self.footing().ladder) {
+            tracing::error!(error, "the process connector does not follow");
         }
     }
 
@@ -216,7 +232,11 @@ impl Sensor {
             ladder,
             kernel,
         } = &mut *footing;
-        change(ladder, *hook, &mut ground(loaded, *kernel, &self.marks))
+        let mut ground = ground(loaded, *kernel, &self.marks, &self.follower);
+        let found = change(ladder, *hook, &mut ground);
+        drop(footing);
+        self.follow();
+        found
     }
 
     /// What the cheapest system call costs without and with the hook on all of them, which is there
@@ -352,6 +372,9 @@ impl Sensor {
         let sum = |count: fn(&HookCounters) -> u64| counters.iter().map(count).sum::<u64>();
         let (mut fired, mut lost) = (sum(|of| of.fired), sum(|of| of.lost + of.errors));
         let mut folded = sum(|of| of.folded);
+        let (told, missed) = self.follower.counts(hook);
+        fired += told;
+        lost += missed;
         if hook == Hook::FileOpen {
             let marks = self.shared.mark_counts();
             fired += marks.events;
@@ -415,6 +438,7 @@ fn ground<'a>(
     loaded: &'a mut Loaded,
     kernel: Kernel,
     marks: &Result<Arc<Marks>, String>,
+    follower: &Follower,
 ) -> Ground<'a> {
     Ground {
         loaded,
@@ -427,7 +451,7 @@ fn ground<'a>(
             )
         },
         marks: marks.as_ref().map(|_| ()).map_err(Clone::clone),
-        connector: Err("not there yet".to_owned()),
+        connector: follower.available.clone(),
     }
 }
 

@@ -129,10 +129,8 @@ impl Drain {
             Decoded::Fact(Record { fact, .. }) => match fact {
                 // The call named it by its number, and nothing more is known in the kernel.
                 Fact::MemoryAccess { target, .. } if target.start == Timestamp::default() => {
-                    let pid = i32::try_from(target.pid).ok();
-                    let found = pid
-                        .and_then(|pid| actor::of(pid, &self.shared.tasks, &self.shared.clock()));
-                    if let Some(found) = found {
+                    let clock = self.shared.clock();
+                    if let Some(found) = actor::of(target.pid, &self.shared, &clock) {
                         *target = found;
                     }
                 }

@@ -3,13 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use monitor_common::Hook;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::connector::Tasks;
 use super::maps::TaskStorage;
 use super::repeats::Repeats;
 use crate::decode::{Clock, Decoded};
@@ -23,6 +24,8 @@ const CLEAN: usize = 16_384;
 pub(super) struct Shared {
     pub(super) own_pid: u32,
     pub(super) tasks: TaskStorage,
+    /// Who processes are, where no program of the kernel half knows that.
+    processes: RwLock<Option<Arc<Tasks>>>,
     clock: Mutex<Clock>,
     watched: RwLock<HashSet<FileId>>,
     clean: Mutex<HashMap<FileId, Version>>,
@@ -76,6 +79,7 @@ impl Shared {
         Ok(Self {
             own_pid: std::process::id(),
             tasks,
+            processes: RwLock::default(),
             clock: Mutex::new(Clock::new(Timestamp::now(), boot_time())),
             watched: RwLock::default(),
             clean: Mutex::default(),
@@ -89,6 +93,21 @@ impl Shared {
             mark_losses: AtomicU64::new(0),
             mark_errors: AtomicU64::new(0),
         })
+    }
+
+    /// From now on this says who processes are.
+    pub(super) fn name_processes_by(&self, tasks: &Arc<Tasks>) {
+        let mut processes = self
+            .processes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *processes = Some(Arc::clone(tasks));
+    }
+
+    /// Who processes are, where no program of the kernel half knows that.
+    pub(super) fn processes(&self) -> Option<Arc<Tasks>> {
+        let processes = self.processes.read();
+        processes.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn clock(&self) -> Clock {

@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::shared::{Shared, boot_time};
-use crate::decode::{Clock, Decoded};
+use super::shared::boot_time;
+use crate::decode::Clock;
 use crate::model::{Fact, MemoryAccess, Record, Task};
 use loss::Losses;
 use message::{Event, LONGEST, Message, Thread, messages};
@@ -113,20 +113,6 @@ pub(super) trait Outlet {
     fn stopping(&self) -> bool;
     fn clock(&self) -> Clock;
     fn push(&self, facts: Vec<Record>);
-}
-
-impl Outlet for Shared {
-    fn stopping(&self) -> bool {
-        self.stopping()
-    }
-
-    fn clock(&self) -> Clock {
-        self.clock()
-    }
-
-    fn push(&self, facts: Vec<Record>) {
-        self.push(facts.into_iter().map(Decoded::Fact));
-    }
 }
 
 /// The subscription to events of processes.

@@ -66,6 +66,12 @@ pub(super) enum Change {
     Unclear,
 }
 
+impl Default for Tasks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Tasks {
     pub(in crate::sensor) fn new() -> Self {
         Self {

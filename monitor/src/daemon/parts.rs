@@ -20,8 +20,10 @@ const FOUND: usize = 1_024;
 
 /// The sensor and discovery, started.
 pub(super) struct Parts {
-    pub(super) sensor: Arc<Sensor>,
+    /// Dropped before the sensor, which waits for a thread of its own to end: that one may be
+    /// waiting for room in here, and until then nobody answers who opens a marked file.
     pub(super) batches: mpsc::Receiver<Vec<Decoded>>,
+    pub(super) sensor: Arc<Sensor>,
     pub(super) found: mpsc::Receiver<Found>,
     watch: Option<WatchHandle>,
     key: Arc<FingerprintKey>,

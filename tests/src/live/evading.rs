@@ -1,7 +1,7 @@
-//! Ways around the watch that must fail: descriptors that travel, processes that are gone at once,
-//! handles instead of paths, and file systems without a page cache of the usual kind.
+//! Alerts for what hides: processes that are gone at once, descriptors that travel, and file systems
+//! without a page cache of the usual kind. All ways of hiding are in `evasions`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use monitor::model::DetectionId;
@@ -124,101 +124,6 @@ fn a_descriptor_that_is_passed_on_names_who_reads() {
     assert_eq!(alert.process.unwrap().exe, Some(exe("python3")));
     let giver = giver.finish();
     place.silent("who only held it", giver.is(READ));
-}
-
-/// Reads a file by its handle, without any path to it.
-const BY_HANDLE: &str = r#"
-#define _GNU_SOURCE
-#include <fcntl.h>
-#include <stdlib.h>
-#include <unistd.h>
-int main(int argc, char **argv) {
-    struct { struct file_handle head; char room[128]; } handle;
-    char buffer[64];
-    int mount;
-    handle.head.handle_bytes = sizeof handle.room;
-    if (name_to_handle_at(AT_FDCWD, argv[1], &handle.head, &mount, 0)) return 1;
-    int directory = open("/var/tmp", O_RDONLY);
-    int fd = open_by_handle_at(directory, &handle.head, O_RDONLY);
-    if (fd < 0) return 2;
-    return read(fd, buffer, sizeof buffer) > 0 ? 0 : 3;
-}
-"#;
-
-/// Reads by io_uring, in a ring of its own: no read is ever called.
-const BY_RING: &str = r#"
-#include <fcntl.h>
-#include <linux/io_uring.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-int main(int argc, char **argv) {
-    struct io_uring_params p;
-    static char buffer[64];
-    memset(&p, 0, sizeof p);
-    int ring = syscall(SYS_io_uring_setup, 4, &p);
-    if (ring < 0) return 77;
-    size_t size = p.sq_off.array + p.sq_entries * sizeof(unsigned);
-    char *sq = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_SQ_RING);
-    struct io_uring_sqe *sqes = mmap(0, p.sq_entries * sizeof *sqes, PROT_READ | PROT_WRITE,
-                                     MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_SQES);
-    size_t cq_size = p.cq_off.cqes + p.cq_entries * sizeof(struct io_uring_cqe);
-    char *cq = mmap(0, cq_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_CQ_RING);
-    if (sq == MAP_FAILED || sqes == MAP_FAILED || cq == MAP_FAILED) return 2;
-    struct io_uring_cqe *cqes = (void *)(cq + p.cq_off.cqes);
-    unsigned *tail = (void *)(sq + p.sq_off.tail), *array = (void *)(sq + p.sq_off.array);
-    unsigned *taken = (void *)(cq + p.cq_off.head);
-    int results[2];
-    for (int step = 0; step < 2; step++) {
-        struct io_uring_sqe *sqe = &sqes[0];
-        memset(sqe, 0, sizeof *sqe);
-        if (step == 0) {
-            sqe->opcode = IORING_OP_OPENAT;
-            sqe->fd = AT_FDCWD;
-            sqe->addr = (unsigned long)argv[1];
-        } else {
-            sqe->opcode = IORING_OP_READ;
-            sqe->fd = results[0];
-            sqe->addr = (unsigned long)buffer;
-            sqe->len = sizeof buffer;
-        }
-        if (argc > 2) sqe->flags = IOSQE_ASYNC;
-        array[*tail & (p.sq_entries - 1)] = 0;
-        __atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
-        if (syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, 0, 0) < 0) return 3;
-        results[step] = cqes[step].res;
-        __atomic_store_n(taken, *taken + 1, __ATOMIC_RELEASE);
-        if (results[step] < 0) return 4;
-    }
-    return results[1] == sizeof buffer ? 0 : 5;
-}
-"#;
-
-#[test]
-fn handles_and_rings_are_no_way_around() {
-    let _host = shared();
-    let place = Place::new();
-    let by_handle = compile(&place.at(""), "by_handle", BY_HANDLE);
-    let by_ring = compile(&place.at(""), "by_ring", BY_RING);
-    let key = |name: &str| SshKey::ed25519(place.root().join(name));
-    let cases: [(&PathBuf, SshKey, &[&str]); 3] = [
-        (&by_handle, key("handle"), &[]),
-        (&by_ring, key("ring"), &[]),
-        (&by_ring, key("ring_worker"), &["async"]),
-    ];
-    let _daemon = Daemon::start(&place);
-    for (program, key, args) in &cases {
-        place.retire(&key.path);
-        let done = run(Command::new(program).arg(&key.path).args(*args));
-        let what = format!("{} {args:?}", program.display());
-        // Also when a worker thread of the kernel did it.
-        let alert = place.wait(&what, done.is(READ));
-        assert!(key.is_in(&alert), "{what}");
-        done.assert_time(&alert);
-        let process = alert.process.unwrap();
-        assert_eq!(process.exe.as_deref(), program.to_str());
-    }
 }
 
 /// Maps what is already open, and touches it.

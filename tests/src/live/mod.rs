@@ -10,6 +10,7 @@ mod connecting;
 mod control;
 mod declared;
 mod evading;
+mod evasions;
 mod folding;
 mod holding;
 mod identities;

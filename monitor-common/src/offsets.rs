@@ -66,6 +66,7 @@ offsets! {
     key_serial = "key"."serial",
     key_description = "key"."description",
     file_mode = "file"."f_mode",
+    request_file = "kiocb"."ki_filp",
     inode_size = "inode"."i_size",
     sock_protocol = "sock"."sk_protocol",
     message_name = "msghdr"."msg_name",

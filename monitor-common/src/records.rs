@@ -118,6 +118,7 @@ hooks! {
     MemoryAccess = 18 "memory_access",
     KeyRead = 19 "key_read",
     Dns = 20 "dns",
+    FileDirect = 21 "file_direct",
 }
 
 shared! {

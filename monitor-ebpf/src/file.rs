@@ -10,7 +10,7 @@ use crate::emit::{Count, To, count, emit_capped, emit_several, failed, seconds};
 use crate::kernel::{Memory, Probed, offset};
 use crate::maps::{
     CLEAN_FILES, SEEN_NAMES, TASKS, WATCH_GENERATION, WATCHED_DIRECTORIES, WATCHED_FILES,
-    WATCHED_NAMES,
+    WATCHED_NAMES, WRITTEN_FILES,
 };
 use crate::{path, task};
 
@@ -105,12 +105,10 @@ fn fill(record: *mut FileRecord, state: &TaskState, file: FileKey, count: u64) {
 #[inline(always)]
 pub fn unknown<M: Memory>(dentry: *const u8, file: FileKey, hook: Hook) {
     let seen = name_of::<M>(dentry, file);
-    let met = SEEN_NAMES.get_ptr(seen).map(|at| unsafe { *at });
-    if met == Some(0) {
-        return;
-    }
-    let may_be_copy = met.is_some_and(|at| seconds().wrapping_sub(at) < CLEAN_SECONDS);
-    if !may_be_copy {
+    if !may_be_copy(file) {
+        if SEEN_NAMES.get_ptr(seen).is_some() {
+            return;
+        }
         if !is_worth_a_look::<M>(dentry, file.dev) {
             let _ = SEEN_NAMES.insert(seen, 0u32, 0);
             return;
@@ -142,7 +140,7 @@ pub fn written<M: Memory>(dentry: *const u8, file: FileKey, hook: Hook) {
     }
     let seen = name_of::<M>(dentry, file);
     // Before the daemon has had a look: somebody may read the copy at once.
-    let _ = SEEN_NAMES.insert(seen, now, 0);
+    let _ = WRITTEN_FILES.insert(file, now, 0);
     if !is_clean(&seen) {
         look(state, dentry, seen, hook, kind::FILE_WRITE);
     }
@@ -188,6 +186,15 @@ fn name_of<M: Memory>(dentry: *const u8, file: FileKey) -> SeenName {
         hash_len: u64::from(len) << 32 | u64::from(hash),
         generation: WATCH_GENERATION.get(0).copied().unwrap_or(0),
     }
+}
+
+/// Whether somebody wrote this file a short while ago who had just read a credential.
+#[inline(always)]
+fn may_be_copy(file: FileKey) -> bool {
+    let Some(at) = WRITTEN_FILES.get_ptr(file) else {
+        return false;
+    };
+    seconds().wrapping_sub(unsafe { *at }) < CLEAN_SECONDS
 }
 
 /// Whether the daemon has looked at this file a short while ago and found nothing. Its content may

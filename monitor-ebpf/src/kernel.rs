@@ -32,7 +32,10 @@ pub const ABSENT: u32 = u32::MAX;
 /// How to read from a structure of the kernel.
 pub trait Memory {
     /// Whether the verifier knows what it reads.
-    #[cfg_attr(not(feature = "local-storage"), expect(dead_code, reason = "asked only there"))]
+    #[cfg_attr(
+        not(feature = "local-storage"),
+        expect(dead_code, reason = "asked only there")
+    )]
     const TYPED: bool;
 
     /// Reads a `T` at `base + offset`; all zero when that memory is not there, which includes a

@@ -41,12 +41,16 @@ pub static WATCHED_NAMES: HashMap<[u8; NAME_BYTES], u32, 256, NO_PREALLOC> = Has
 #[btf_map]
 pub static CLEAN_FILES: LruHashMap<SeenName, u32, 16_384> = LruHashMap::new();
 
-/// Names at inodes that were met before. 0: compared with the watched names and directories and
-/// none of them, so that a file that is read again costs a lookup and no walk. Else the second of
-/// CLOCK_BOOTTIME at which a process wrote it that had just read a credential: whoever reads it may
-/// be reading a copy, and the daemon is told even if it has not looked into it yet.
+/// Names at inodes that were compared with the watched names and directories and are none of them,
+/// so that a file that is read again costs lookups and no walk.
 #[btf_map]
 pub static SEEN_NAMES: LruHashMap<SeenName, u32, 32_768> = LruHashMap::new();
+
+/// Files that a process wrote that had just read a credential, with the second of CLOCK_BOOTTIME:
+/// whoever reads one may be reading a copy, and the daemon is told even if it has not looked into it
+/// yet. By inode, because a copy may get its name when it is whole.
+#[btf_map]
+pub static WRITTEN_FILES: LruHashMap<FileKey, u32, 8_192> = LruHashMap::new();
 
 /// One entry that counts how often names or directories were added: what was seen before that is
 /// to be compared again. Written by the daemon.

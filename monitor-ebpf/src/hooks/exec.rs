@@ -6,6 +6,7 @@ use aya_log_ebpf::warn;
 use monitor_common::{Hook, ProcessRecord, kind};
 
 use crate::emit::{To, emit_capped, failed};
+use crate::file::tell_folded;
 use crate::kernel::{Memory, Own, Typed, offset};
 use crate::{path, task};
 
@@ -23,6 +24,9 @@ pub fn process_exec_tp(context: BtfTracePointContext) -> i32 {
         return 0;
     }
     let state = unsafe { &mut *state };
+    // Another program: what it does is news, and what the last one did is told under its name.
+    tell_folded(state, Hook::ProcessExec);
+    state.touched_at = 0;
     let task = task::current();
     task::capture_process::<Own>(task, &mut state.info);
     task::capture_executable::<Own>(task, &mut state.info);

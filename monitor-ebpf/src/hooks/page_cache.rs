@@ -3,11 +3,12 @@
 //! `mm_filemap_map_pages(struct address_space *mapping, pgoff_t start, pgoff_t end)`,
 //! `mm_filemap_fault(struct address_space *mapping, pgoff_t index)`,
 //! `mm_filemap_add_to_page_cache(struct folio *folio)`,
-//! `writeback_dirty_folio(struct folio *folio, struct address_space *mapping)`.
+//! `writeback_dirty_folio(struct folio *folio, struct address_space *mapping)`; and past it:
+//! `iomap_dio_rw_begin(struct kiocb *iocb, …)`.
 //!
 //! For kernels that refuse trampolines and kprobes. These fire below overlayfs, on the inode that
-//! really holds the bytes, and in the reader's own context. They miss reads of tmpfs and ramfs and
-//! O_DIRECT, which the daemon covers by fanotify marks.
+//! really holds the bytes, and in the reader's own context. They miss reads of tmpfs and ramfs, which
+//! the daemon covers by fanotify marks.
 
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
@@ -21,6 +22,20 @@ use crate::kernel::{Memory, Probed, Typed, offset};
 pub fn file_read_tp(context: BtfTracePointContext) -> i32 {
     let index: u64 = context.arg(1);
     accessed(context.arg(0), index == 0, Hook::FileRead, kind::FILE_READ);
+    0
+}
+
+/// Content is read or written past the page cache.
+#[btf_tracepoint(function = "iomap_dio_rw_begin")]
+pub fn file_direct_tp(context: BtfTracePointContext) -> i32 {
+    let file = Typed::follow(context.arg(0), offset!(request_file));
+    if file.is_null() {
+        return 0;
+    }
+    let file = key_of::<Typed>(Typed::follow(file, offset!(file_inode)));
+    if is_watched(file) {
+        watched(file, Hook::FileDirect, kind::FILE_READ);
+    }
     0
 }
 

@@ -106,6 +106,14 @@ pub(in crate::sensor) const HOOKS: &[HookSpec] = &[
         fix: TRAMPOLINES,
     },
     HookSpec {
+        hook: Hook::FileDirect,
+        capability: Capability::CredentialFile,
+        rungs: rungs![["file_direct_tp" Tracepoint("iomap_dio_rw_begin")]],
+        beside: Some("file_read_tp"),
+        blind_to: "reads past the page cache (O_DIRECT) on descriptors that were opened before",
+        fix: TRAMPOLINES,
+    },
+    HookSpec {
         hook: Hook::FileMap,
         capability: Capability::CredentialFile,
         rungs: rungs![

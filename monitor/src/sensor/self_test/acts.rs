@@ -30,11 +30,15 @@ pub fn act(directory: &Path) -> std::io::Result<()> {
     let watched = directory.join(WATCHED);
     let mut content = Vec::new();
     File::open(&watched)?.read_to_end(&mut content)?;
+    if let Err(error) = read_directly(&watched) {
+        println!("file_direct\tthis file system has no direct reads: {error}");
+    }
     map(&watched, content.len())?;
     write(directory, &watched, &content)?;
     if !has_page_cache_reads(directory) {
         for hook in [
             "file_read",
+            "file_direct",
             "file_map",
             "file_fault",
             "file_write",
@@ -63,6 +67,19 @@ pub fn act(directory: &Path) -> std::io::Result<()> {
         Ok(_) => println!("file_denied\tthis file system lets everybody open everything"),
     }
     Ok(())
+}
+
+/// Reads past the page cache.
+fn read_directly(path: &Path) -> std::io::Result<()> {
+    /// A multiple of every usual block size, which alignment and length must be.
+    #[repr(align(4096))]
+    struct Block([u8; 4096]);
+    let mut block = Block([0; 4096]);
+    let mut file = File::options()
+        .read(true)
+        .custom_flags(libc::O_DIRECT)
+        .open(path)?;
+    file.read(&mut block.0).map(drop)
 }
 
 /// Changes the watched file without changing what is in it, and writes another: its writer has just

@@ -23,7 +23,6 @@ pub(super) struct Machine<'a> {
     pub(super) built: &'a Path,
     /// More for the kernel's command line.
     pub(super) parameters: &'a str,
-    pub(super) cpus: u32,
     /// A shell's script.
     pub(super) command: &'a str,
     /// How long it may take.
@@ -38,6 +37,8 @@ pub(super) struct Boot {
     pub(super) code: Option<i32>,
     /// What the command wrote.
     pub(super) output: String,
+    /// What it wrote for this program to read.
+    pub(super) report: String,
     /// What the kernel said.
     pub(super) console: String,
     pub(super) took: Duration,
@@ -49,7 +50,7 @@ const MEMORY: &str = "1024";
 
 /// What the guest's shell knows.
 const SETTINGS: &str = "export CREDWATCH_BIN=/opt/credwatch/credwatch CREDWATCH_TEST_PATIENCE=10\n\
-                        export PATH=/opt/credwatch:$PATH\n";
+                        export NO_COLOR=1 PATH=/opt/credwatch:$PATH\n";
 
 impl Machine<'_> {
     /// Boots it in a directory of its own, and waits until it is off.
@@ -60,8 +61,9 @@ impl Machine<'_> {
         let start = Instant::now();
         let files = [("settings", SETTINGS), ("command", self.command)];
         let initrd = initramfs::with_files(self.initramfs, directory, &files)?;
-        let (console, result) = (directory.join("console"), directory.join("result"));
-        let mut qemu = self.qemu(&initrd, &console, &result)?;
+        let [console, result, report] =
+            ["console", "result", "report"].map(|name| directory.join(name));
+        let mut qemu = self.qemu(&initrd, &console, &result, &report)?;
         let said = directory.join("qemu");
         let mut child = qemu
             .stdin(Stdio::null())
@@ -89,20 +91,22 @@ impl Machine<'_> {
                 .lines()
                 .find_map(|line| line.strip_prefix("RC=")?.trim().parse().ok()),
             output: String::from_utf8_lossy(&output).into_owned(),
+            report: text(&report),
             console: text(&console) + &text(&said),
             took: start.elapsed(),
             timed_out,
         })
     }
 
-    fn qemu(&self, initrd: &Path, console: &Path, result: &Path) -> Result<Command> {
+    fn qemu(&self, initrd: &Path, console: &Path, result: &Path, report: &Path) -> Result<Command> {
         let program = process::which("qemu-system-x86_64").context("qemu is missing")?;
         // The machine ends with this program, however that ends.
         let mut qemu = Command::new("setpriv");
         qemu.args(["--pdeathsig", "KILL", "--"]).arg(program);
         // By emulation: where /dev/kvm exists it may still not work.
         qemu.args(["-accel", "tcg", "-cpu", "max", "-M", "q35", "-m", MEMORY])
-            .args(["-smp", &self.cpus.to_string()])
+            // A second processor makes nothing faster.
+            .args(["-smp", "1"])
             .args(["-nodefaults", "-no-user-config", "-display", "none"])
             .arg("-no-reboot")
             .arg("-kernel")
@@ -121,16 +125,17 @@ impl Machine<'_> {
                 .arg("-device")
                 .arg(format!("virtio-blk-pci,drive={name}"));
         }
-        qemu.arg("-serial")
-            .arg(format!("file:{}", console.display()))
-            .args([
-                "-chardev",
-                "stdio,id=output,signal=off",
-                "-serial",
-                "chardev:output",
-            ])
-            .arg("-serial")
-            .arg(format!("file:{}", result.display()));
+        qemu.args(["-chardev", "stdio,id=output,signal=off"]);
+        // In the order of their numbers.
+        let file = |path: &Path| format!("file:{}", path.display());
+        for line in [
+            file(console),
+            "chardev:output".to_owned(),
+            file(result),
+            file(report),
+        ] {
+            qemu.args(["-serial", &line]);
+        }
         Ok(qemu)
     }
 }

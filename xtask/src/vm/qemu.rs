@@ -49,7 +49,7 @@ pub(super) struct Boot {
 const MEMORY: &str = "1024";
 
 /// What the guest's shell knows.
-const SETTINGS: &str = "export CREDWATCH_BIN=/opt/credwatch/credwatch CREDWATCH_TEST_PATIENCE=10\n\
+const SETTINGS: &str = "export CREDWATCH_BIN=/opt/credwatch/credwatch CREDWATCH_TEST_PATIENCE=4\n\
                         export NO_COLOR=1 PATH=/opt/credwatch:$PATH\n";
 
 impl Machine<'_> {

@@ -1,14 +1,15 @@
 //! The matrix: each kernel in each lane, what its tests came to, and the table of it.
 
 use std::{
-    fs,
-    path::{Path, PathBuf},
+    fs::{self, File},
+    io::Write as _,
+    path::Path,
     sync::{Mutex, PoisonError},
     thread,
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::{
     Guest,
@@ -162,13 +163,8 @@ fn one(guest: &Guest, task: &Task, kernel: &Unpacked, logs: &Path) -> Row {
         false => tests(task.lane),
     };
     let log = logs.join(format!("{}-{}.log", task.kernel.series, task.lane.name));
-    let boot = guest
-        .boot(kernel, task.lane.parameters, &script, LIMIT, false)
-        .and_then(|boot| {
-            let text = format!("{}\n== console\n{}", boot.output, boot.console);
-            fs::write(&log, text).context("cannot write the log")?;
-            Ok(boot)
-        });
+    eprintln!("  {} {}: {}", kernel.release, task.lane.name, log.display());
+    let boot = boot(guest, task.lane, kernel, &script, &log);
     match boot {
         Ok(boot) => {
             let mut row = judge(task, &boot, &log);
@@ -177,6 +173,18 @@ fn one(guest: &Guest, task: &Task, kernel: &Unpacked, logs: &Path) -> Row {
         }
         Err(error) => Row::failed(task, format!("{error:#}")),
     }
+}
+
+/// One boot, with all that was said in a log.
+fn boot(guest: &Guest, lane: Lane, kernel: &Unpacked, script: &str, log: &Path) -> Result<Boot> {
+    let mut file = File::create(log)?;
+    let boot = guest.boot(kernel, lane.parameters, script, LIMIT, file.try_clone()?)?;
+    write!(
+        file,
+        "\n== doctor\n{}\n== console\n{}",
+        boot.report, boot.console
+    )?;
+    Ok(boot)
 }
 
 /// First what the daemon finds out by itself, then the tests; the exit code is theirs.
@@ -204,7 +212,7 @@ const REFUSAL: &str = "mkdir /var/lib/credwatch\n\
     test $code = 1 || { echo \"exit code $code\"; exit 1; }\n";
 
 /// What a boot came to.
-fn judge(task: &Task, boot: &Boot, log: &PathBuf) -> Row {
+fn judge(task: &Task, boot: &Boot, log: &Path) -> Row {
     let mut row = Row::failed(task, String::new());
     row.took = boot.took;
     row.doctor = Doctor::read(&boot.report);
@@ -286,7 +294,7 @@ mod tests {
             kernel: kernel.unwrap(),
             lane: super::super::lanes::DEFAULT,
         };
-        judge(&task, boot, &PathBuf::from("log"))
+        judge(&task, boot, Path::new("log"))
     }
 
     #[test]

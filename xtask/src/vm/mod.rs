@@ -13,6 +13,7 @@ mod qemu;
 
 use std::{
     fs,
+    io::{self, Write},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -174,7 +175,8 @@ impl Request {
         };
         let kernel = guest.kernel(task.kernel)?;
         let parameters = format!("{} {}", task.lane.parameters, self.parameters);
-        let boot = guest.boot(&kernel, &parameters, command, self.limit, true)?;
+        let copy = io::stdout();
+        let boot = guest.boot(&kernel, &parameters, command, self.limit, copy)?;
         let took = ui::seconds(boot.took);
         if boot.timed_out {
             bail!(
@@ -257,7 +259,7 @@ impl Guest {
         parameters: &str,
         command: &str,
         limit: Duration,
-        show: bool,
+        copy: impl Write + Send + 'static,
     ) -> Result<Boot> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -272,9 +274,8 @@ impl Guest {
             parameters,
             command,
             limit,
-            show,
         };
-        let boot = machine.boot(&directory);
+        let boot = machine.boot(&directory, copy);
         fs::remove_dir_all(&directory)?;
         boot
     }

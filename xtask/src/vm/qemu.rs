@@ -2,10 +2,9 @@
 
 use std::{
     fs::{self, File},
-    io::{Read, Write as _},
+    io::{Read, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -27,8 +26,6 @@ pub(super) struct Machine<'a> {
     pub(super) command: &'a str,
     /// How long it may take.
     pub(super) limit: Duration,
-    /// Whether the command's output goes to standard output while it runs.
-    pub(super) show: bool,
 }
 
 /// How a boot went.
@@ -53,11 +50,12 @@ const SETTINGS: &str = "export CREDWATCH_BIN=/opt/credwatch/credwatch CREDWATCH_
                         export NO_COLOR=1 PATH=/opt/credwatch:$PATH\n";
 
 impl Machine<'_> {
-    /// Boots it in a directory of its own, and waits until it is off.
+    /// Boots it in a directory of its own, and waits until it is off. What the command writes goes to
+    /// `copy` as it comes.
     ///
     /// # Errors
     /// When QEMU cannot be started.
-    pub(super) fn boot(&self, directory: &Path) -> Result<Boot> {
+    pub(super) fn boot(&self, directory: &Path, copy: impl Write + Send + 'static) -> Result<Boot> {
         let start = Instant::now();
         let files = [("settings", SETTINGS), ("command", self.command)];
         let initrd = initramfs::with_files(self.initramfs, directory, &files)?;
@@ -71,17 +69,11 @@ impl Machine<'_> {
             .stderr(File::create(&said)?)
             .spawn()
             .with_context(|| format!("cannot run {}", process::shown(&qemu)))?;
-        let output = Arc::new(Mutex::new(Vec::new()));
-        let reader = child.stdout.take().map(|pipe| {
-            let (output, show) = (Arc::clone(&output), self.show);
-            thread::spawn(move || take_in(pipe, &output, show))
-        });
+        let pipe = child.stdout.take().context("QEMU has no output")?;
+        let reader = thread::spawn(move || take_in(pipe, copy));
         let timed_out = !wait(&mut child, start + self.limit)?;
-        if let Some(reader) = reader {
-            // It ends with the pipe, that is with QEMU.
-            let _ = reader.join();
-        }
-        let output = output.lock().unwrap_or_else(PoisonError::into_inner);
+        // It ends with the pipe, that is with QEMU.
+        let output = reader.join().unwrap_or_default();
         let text = |file: &PathBuf| {
             let bytes = fs::read(file).unwrap_or_default();
             String::from_utf8_lossy(&bytes).replace('\r', "")
@@ -140,18 +132,17 @@ impl Machine<'_> {
     }
 }
 
-fn take_in(mut pipe: impl Read, output: &Mutex<Vec<u8>>, show: bool) {
+/// Reads to the end.
+fn take_in(mut pipe: impl Read, mut copy: impl Write) -> Vec<u8> {
+    let mut output = Vec::new();
     let mut bytes = [0; 4096];
     while let Ok(number @ 1..) = pipe.read(&mut bytes) {
         let bytes = &bytes[..number];
-        let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
         output.extend_from_slice(bytes);
-        if show {
-            // A closed terminal is noticed elsewhere.
-            let mut terminal = std::io::stdout();
-            let _ = terminal.write_all(bytes).and_then(|()| terminal.flush());
-        }
+        // Where the copy goes is no reason to lose the rest.
+        let _ = copy.write_all(bytes).and_then(|()| copy.flush());
     }
+    output
 }
 
 /// Waits for the end; at the deadline brings it about. Gives whether it came by itself.

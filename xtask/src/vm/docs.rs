@@ -119,3 +119,29 @@ fn cell(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.replace('|', "\\|")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::kernels::KERNELS, *};
+
+    #[test]
+    fn the_page_tells_backends_and_gaps() {
+        let text = r#"{"hooks":[
+            {"capability":"file","hook":"file_read","backend":"kprobe","attached":true,"fired":true,
+             "tried":[{"backend":"fentry","failure":"EPERM | no\ntrampolines"}]},
+            {"capability":"socket","hook":"unix_send","backend":"lsm","attached":true,
+             "fired":false,"gap":"use of agents"}]}"#;
+        let rows = [Row::of_doctor(&KERNELS[1], Doctor::read(text).unwrap())];
+        let page = page(&rows);
+        for line in [
+            "| 5.10 | default | 0 passed, 0 failed | kprobe 1, none 1 |",
+            "| capability | hook | 5.10 |",
+            "| file | `file_read` | kprobe |",
+            "| socket | `unix_send` | – |",
+            "- `unix_send`: not covered: use of agents",
+            "- `file_read`: fentry failed: EPERM \\| no trampolines",
+        ] {
+            assert!(page.lines().any(|of| of == line), "{line}\n{page}");
+        }
+    }
+}

@@ -76,6 +76,16 @@ impl Row {
         }
     }
 
+    /// One with nothing in it but this.
+    #[cfg(test)]
+    pub(super) fn of_doctor(kernel: &'static Kernel, doctor: Doctor) -> Self {
+        let lane = super::lanes::DEFAULT;
+        Self {
+            doctor: Some(doctor),
+            ..Self::failed(&Task { kernel, lane }, String::new())
+        }
+    }
+
     pub(super) fn good(&self) -> bool {
         self.failure.is_none()
     }

@@ -289,3 +289,46 @@ fn write_program(file: &Path, content: &str) -> Result<()> {
         fs::Permissions::from_mode(0o755),
     )?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Request> {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        Request::parse(&args)
+    }
+
+    fn tasks(args: &[&str]) -> Vec<String> {
+        let tasks = parse(args).unwrap().tasks().unwrap();
+        let name = |task: &Task| format!("{} {}", task.kernel.series, task.lane.name);
+        tasks.iter().map(name).collect()
+    }
+
+    #[test]
+    fn without_a_choice_it_is_the_whole_matrix() {
+        let all = tasks(&[]);
+        assert_eq!(all.len(), 13);
+        assert_eq!(all[..2], ["5.4 default", "5.10 default"]);
+        let args = ["--lane", "default", "--kernel", "7.3", "--kernel", "5.10"];
+        assert_eq!(tasks(&args), ["5.10 default", "7.3 default"]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for args in [
+            &["--kernel", "6.0"][..],
+            &["--kernel"],
+            &["--jobs", "0"],
+            &["--limit", "soon"],
+            &["--write-docs", "--kernel", "6.1"],
+            &["--parameters", "quiet"],
+            &["6.1"],
+        ] {
+            let error = parse(args).err().unwrap();
+            assert!(error.is::<crate::Usage>(), "{args:?}: {error}");
+        }
+        let none = parse(&["--kernel", "5.4", "--lane", "confidentiality"]);
+        assert!(none.unwrap().tasks().is_err());
+    }
+}

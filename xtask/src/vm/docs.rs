@@ -127,16 +127,16 @@ mod tests {
     #[test]
     fn the_page_tells_backends_and_gaps() {
         let text = r#"{"hooks":[
-            {"capability":"file","hook":"file_read","backend":"kprobe","attached":true,"fired":true,
+            {"capability":"file","hook":"file_read","backend":"kprobe filemap_read","kind":"kprobe","attached":true,"fired":true,
              "tried":[{"backend":"fentry","failure":"EPERM | no\ntrampolines"}]},
-            {"capability":"socket","hook":"unix_send","backend":"lsm","attached":true,
+            {"capability":"socket","hook":"unix_send","backend":"lsm x","kind":"lsm","attached":true,
              "fired":false,"gap":"use of agents"}]}"#;
         let rows = [Row::of_doctor(&KERNELS[1], Doctor::read(text).unwrap())];
         let page = page(&rows);
         for line in [
             "| 5.10 | default | 0 passed, 0 failed | kprobe 1, none 1 |",
             "| capability | hook | 5.10 |",
-            "| file | `file_read` | kprobe |",
+            "| file | `file_read` | kprobe filemap_read |",
             "| socket | `unix_send` | – |",
             "- `unix_send`: not covered: use of agents",
             "- `file_read`: fentry failed: EPERM \\| no trampolines",

@@ -15,10 +15,13 @@ pub(super) struct Doctor {
 pub(super) struct Hook {
     pub(super) capability: String,
     pub(super) hook: String,
-    pub(super) backend: Option<String>,
+    /// With what it is attached to: `fentry security_file_open`.
+    pub(super) backend: String,
+    /// `fentry`; none where no backend does.
+    kind: Option<String>,
     pub(super) attached: bool,
     pub(super) fired: bool,
-    /// What is not seen here.
+    /// What is not seen here; none where all is, though some hooks cannot be made to fire.
     pub(super) gap: Option<String>,
     /// The backends that were better and failed.
     pub(super) tried: Vec<Tried>,
@@ -43,7 +46,9 @@ impl Doctor {
     pub(super) fn rungs(&self) -> String {
         let mut counts: Vec<(&str, u32)> = Vec::new();
         for hook in &self.hooks {
-            let rung = hook.rung().unwrap_or("none");
+            let works = hook.rung().is_some();
+            let kind = hook.kind.as_deref().unwrap_or(&hook.backend);
+            let rung = if works { kind } else { "none" };
             match counts.iter_mut().find(|(name, _)| *name == rung) {
                 Some((_, count)) => *count += 1,
                 None => counts.push((rung, 1)),
@@ -60,9 +65,8 @@ impl Doctor {
 impl Hook {
     /// The backend, if it works.
     pub(super) fn rung(&self) -> Option<&str> {
-        self.backend
-            .as_deref()
-            .filter(|_| self.attached && self.fired)
+        let works = self.attached && (self.fired || self.gap.is_none());
+        works.then_some(self.backend.as_str())
     }
 }
 
@@ -73,13 +77,14 @@ mod tests {
     #[test]
     fn a_report_is_read_with_more_and_with_less_in_it() {
         let text = r#"{"kernel":"6.1","hooks":[
-            {"capability":"process","hook":"process_exec","backend":"fentry","attached":true,"fired":true},
-            {"hook":"file_read","backend":"lsm","attached":true,"fired":false,"gap":"reads",
-             "tried":[{"backend":"fentry","failure":"EPERM"}]},
-            {"hook":"connect4","backend":"fentry","attached":true,"fired":true},
-            {"hook":"connect6","backend":null,"attached":false,"gap":null}]}"#;
+            {"capability":"process","hook":"process_exec","backend":"fentry a","kind":"fentry","attached":true,"fired":true},
+            {"hook":"file_read","backend":"lsm b","kind":"lsm","attached":true,"fired":false,"gap":"reads",
+             "tried":[{"backend":"fentry b","failure":"EPERM"}]},
+            {"hook":"connect4","backend":"fentry c","kind":"fentry","attached":true,"fired":true,"fix":null},
+            {"hook":"dns","backend":"packet filter","attached":true,"fired":false,"gap":null},
+            {"hook":"connect6","backend":"-","kind":null,"attached":false,"gap":"all"}]}"#;
         let doctor = Doctor::read(text).unwrap();
-        assert_eq!(doctor.rungs(), "fentry 2, none 2");
+        assert_eq!(doctor.rungs(), "fentry 2, none 2, packet filter 1");
         assert_eq!(doctor.hooks[1].tried[0].failure.as_deref(), Some("EPERM"));
     }
 

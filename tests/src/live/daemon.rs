@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use monitor::control::protocol::{ChangeView, CredentialView, HookStatus, Status};
@@ -16,9 +17,24 @@ use super::host::signal;
 
 /// How long an alert may take to come out of the sink. It takes milliseconds; this machine may be
 /// busy.
-pub(super) const SOON: Duration = Duration::from_secs(8);
+const SOON: Duration = Duration::from_secs(8);
 /// How long a daemon may take to start, or to stop.
 const START: Duration = Duration::from_secs(30);
+/// How many times as long as elsewhere everything may take here, and is waited for: an emulated
+/// machine is that much slower.
+const PATIENCE: &str = "CREDWATCH_TEST_PATIENCE";
+
+/// A time to wait, on this machine.
+pub(super) fn patiently(time: Duration) -> Duration {
+    static FACTOR: OnceLock<u32> = OnceLock::new();
+    let factor = FACTOR.get_or_init(|| match std::env::var(PATIENCE) {
+        Ok(factor) => factor
+            .parse()
+            .unwrap_or_else(|_| panic!("{PATIENCE} is no whole number: {factor}")),
+        Err(_) => 1,
+    });
+    time * *factor
+}
 
 /// Tests that load the host, or count what happens on it, run alone: without others of this run and
 /// of any other run on this host.
@@ -193,7 +209,7 @@ impl Place {
 
     /// The first alert of this kind, once it has come.
     pub(super) fn wait(&self, what: &str, is: impl Fn(&Alert) -> bool) -> Alert {
-        let deadline = Instant::now() + SOON;
+        let deadline = Instant::now() + patiently(SOON);
         loop {
             if let Some(alert) = self.alerts().into_iter().find(&is) {
                 return alert;
@@ -211,7 +227,7 @@ impl Place {
 
     /// Waits until something holds.
     pub(super) fn until(&self, what: &str, holds: impl Fn() -> bool) {
-        let deadline = Instant::now() + SOON;
+        let deadline = Instant::now() + patiently(SOON);
         while !holds() {
             assert!(
                 Instant::now() < deadline,
@@ -236,7 +252,7 @@ impl Place {
 
     /// Nothing like this comes, although what happened has been taken in.
     pub(super) fn silent(&self, what: &str, is: impl Fn(&Alert) -> bool) {
-        std::thread::sleep(Duration::from_millis(1_200));
+        std::thread::sleep(patiently(Duration::from_millis(1_200)));
         let found = self.all(is);
         assert!(found.is_empty(), "{what}: {found:#?}");
     }
@@ -291,7 +307,7 @@ impl<'a> Daemon<'a> {
     }
 
     fn wait_until_ready(&mut self) {
-        let deadline = Instant::now() + START;
+        let deadline = Instant::now() + patiently(START);
         loop {
             let output = self.place.client(&["status", "--output", "json"]).output();
             let output: Output = output.unwrap();
@@ -329,7 +345,7 @@ impl<'a> Daemon<'a> {
     }
 
     fn ended(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + START;
+        let deadline = Instant::now() + patiently(START);
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use monitor::model::{CredentialState, DetectionId};
 use rustix::process::Signal;
 
-use super::daemon::{Daemon, Place, alone};
+use super::daemon::{Daemon, Place, alone, patiently};
 use super::host::{SshKey, command, run, signal};
 
 const READ: DetectionId = DetectionId::RetiredCredentialRead;
@@ -20,7 +20,7 @@ fn cat(key: &SshKey) -> Child {
 }
 
 fn ended(child: &mut Child, within: Duration) -> bool {
-    let deadline = Instant::now() + within;
+    let deadline = Instant::now() + patiently(within);
     while Instant::now() < deadline {
         if let Some(status) = child.try_wait().unwrap() {
             assert!(status.success());

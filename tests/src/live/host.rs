@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use monitor::model::{Alert, DetectionId, Timestamp};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::daemon::patiently;
+
 /// The real path of a program: what the kernel says that a process runs.
 pub(super) fn program(name: &str) -> PathBuf {
     ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"]
@@ -271,7 +273,7 @@ impl Drop for Account {
 /// Runs useradd, userdel and their like, again while another process of this host has the lock.
 pub(super) fn change_accounts(command: &mut Command) {
     let _turn = ACCOUNTS.lock().unwrap_or_else(PoisonError::into_inner);
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + patiently(Duration::from_secs(20));
     loop {
         let done = act(command);
         if done.output.status.success() {

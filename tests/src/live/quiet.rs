@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use monitor::model::DetectionId;
 
-use super::daemon::{Daemon, Place, alone, is_own};
+use super::daemon::{Daemon, Place, alone, is_own, patiently};
 use super::host::{Account, SshKey, command, compile, program, python, run};
 
 /// Opens and reads each of the files given as a directory and a number, so many times.
@@ -59,11 +59,11 @@ fn ten_thousand_reads_of_unwatched_files_send_nothing() {
     let _daemon = Daemon::start(&place);
     place.retire(&key.path);
     // The walk at start has looked at them; let it settle.
-    std::thread::sleep(Duration::from_millis(500));
+    std::thread::sleep(patiently(Duration::from_millis(500)));
     let before = place.status();
     let mut ten_thousand = std::process::Command::new(&reader);
     run(ten_thousand.arg(&directory).arg("100").arg("10000"));
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(patiently(Duration::from_millis(300)));
     let after = place.status();
     for name in FILE_HOOKS {
         let fired = |status: &monitor::control::protocol::Status| {
@@ -118,7 +118,7 @@ fn a_flood_hides_no_read() {
         "one read in a flood",
         done.is(DetectionId::RetiredCredentialRead),
     );
-    assert!(asked.elapsed() < Duration::from_secs(5));
+    assert!(asked.elapsed() < patiently(Duration::from_secs(5)));
     done.assert_time(&alert);
     for child in &mut flood {
         assert!(child.wait().unwrap().success());
@@ -132,7 +132,7 @@ fn a_flood_hides_no_read() {
     let status = place.status();
     assert!(status.events > 4_000, "{}", status.events);
     // Whatever was lost is told, to the last event.
-    std::thread::sleep(Duration::from_millis(1_500));
+    std::thread::sleep(patiently(Duration::from_millis(1_500)));
     let told: u64 = place
         .stored_alerts()
         .iter()

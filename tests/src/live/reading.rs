@@ -12,7 +12,7 @@ use monitor::model::{
     Alert, CredentialKind, CredentialState, DetectionId, Evidence, Selector, Severity, Timestamp,
 };
 
-use super::daemon::{Daemon, Place, shared};
+use super::daemon::{Daemon, Place, patiently, shared};
 use super::host::{Done, Partner, SshKey, command, compile, exe, python, run};
 
 const READ: DetectionId = DetectionId::RetiredCredentialRead;
@@ -269,7 +269,7 @@ fn who_reads_all_the_time_is_seen_when_the_key_is_retired() {
          while True:\n    os.pread(fd, 64, 0)\n    time.sleep(0.2)",
         &[&key.path],
     ));
-    std::thread::sleep(Duration::from_millis(600));
+    std::thread::sleep(patiently(Duration::from_millis(600)));
     let retired = Timestamp::now();
     place.retire(&key.path);
     let alert = place.wait("a service that never stops to read", |alert| {
@@ -299,7 +299,7 @@ fn restoring_ends_it_and_retiring_begins_it_anew() {
         assert_eq!(changed[0].state, CredentialState::Retired);
         place.wait(&format!("round {round}"), cat().is(READ));
         // Its last read may still be on its way, and would be one of a restored key.
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(patiently(Duration::from_millis(300)));
         let changed = place.restore(&key.path);
         assert_eq!(changed[0].before, CredentialState::Retired);
         assert_eq!(changed[0].state, CredentialState::Active);

@@ -6,19 +6,20 @@ use std::time::Duration;
 
 use monitor::model::{Alert, DetectionId};
 
-use super::daemon::{Daemon, Place, open_to_all, shared};
+use super::daemon::{Daemon, Place, open_to_all, patiently, shared};
 use super::host::{Account, Done, SshKey, act, command, exe, run};
 
 /// Records while a retired key is read; gives the act and the file.
 fn recorded(place: &Place, key: &SshKey) -> (Done, std::path::PathBuf) {
     let file = place.at("live.rec");
-    let mut record = place.client(&["record", file.to_str().unwrap(), "--duration", "6s"]);
+    let duration = format!("{}s", patiently(Duration::from_secs(6)).as_secs());
+    let mut record = place.client(&["record", file.to_str().unwrap(), "--duration", &duration]);
     record.stdout(Stdio::null()).stderr(Stdio::null());
     let mut child: Child = record.spawn().unwrap();
     place.until("the recording has begun", || {
         fs::metadata(&file).is_ok_and(|of| of.len() > 2_000)
     });
-    std::thread::sleep(Duration::from_millis(700));
+    std::thread::sleep(patiently(Duration::from_millis(700)));
     let done = run(&mut command("cat", &[&key.path]));
     let status = child.wait().unwrap();
     assert!(status.success());

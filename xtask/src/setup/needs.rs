@@ -200,5 +200,8 @@ mod tests {
         assert!(names(Needs::TEST).contains(&"rsyslogd"));
         assert_eq!(names(Needs::BENCH | Needs::TEST), names(Needs::TEST));
         assert_eq!(names(Needs::LINT | Needs::TEST), names(Needs::TEST));
+        assert!(names(Needs::VM).starts_with(&names(Needs::TEST)));
+        assert!(names(Needs::VM).contains(&"qemu-system-x86_64"));
+        assert_eq!(names(Needs::TEST | Needs::VM), names(Needs::VM));
     }
 }

@@ -6,6 +6,7 @@
 use std::{
     fs,
     io::Write as _,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -19,11 +20,15 @@ use crate::process;
 const ROOT_SIZE: &str = "1536M";
 const BUILT_SIZE: &str = "512M";
 
+/// ext4 as every kernel of the matrix knows it.
+const FEATURES: &str = "none,has_journal,ext_attr,dir_index,filetype,sparse_super,large_file,\
+    extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize";
+
 /// Changed when the same packages make another disk.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 4;
 
 /// What the packages' installation would have written, for root alone and without passwords.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 13] = [
     (
         "etc/passwd",
         "root:x:0:0:root:/root:/bin/bash\n\
@@ -44,23 +49,32 @@ const FILES: [(&str, &str); 9] = [
     ("etc/hostname", "guest\n"),
     ("etc/fstab", ""),
     ("etc/resolv.conf", ""),
+    ("etc/pam.d/common-auth", "auth required pam_unix.so\n"),
+    ("etc/pam.d/common-account", "account required pam_unix.so\n"),
+    (
+        "etc/pam.d/common-password",
+        "password required pam_unix.so\n",
+    ),
+    ("etc/pam.d/common-session", "session required pam_unix.so\n"),
 ];
 
-const DIRECTORIES: [&str; 14] = [
-    "dev",
-    "etc/pam.d",
-    "home",
-    "opt/credwatch",
-    "proc",
-    "root",
-    "run",
-    "srv",
-    "sys",
-    "tmp",
-    "usr/local/bin",
-    "var/lib",
-    "var/log",
-    "var/tmp",
+/// Directories that must be there, and their modes.
+const DIRECTORIES: [(&str, u32); 15] = [
+    ("dev", 0o755),
+    ("etc/pam.d", 0o755),
+    ("home", 0o755),
+    ("mnt", 0o755),
+    ("opt/credwatch", 0o755),
+    ("proc", 0o555),
+    ("root", 0o700),
+    ("run", 0o755),
+    ("srv", 0o755),
+    ("sys", 0o555),
+    ("tmp", 0o1777),
+    ("usr/local/bin", 0o755),
+    ("var/lib", 0o755),
+    ("var/log", 0o755),
+    ("var/tmp", 0o1777),
 ];
 
 /// The disk with the programs: the root of the guest's file system.
@@ -89,8 +103,10 @@ pub(super) fn root_disk(cache: &Path) -> Result<PathBuf> {
     }
     files.extend(["/usr/bin/cc", "/etc/ld.so.cache"].map(str::to_owned));
     copy(&files, &staging)?;
-    for name in DIRECTORIES {
-        fs::create_dir_all(staging.join(name))?;
+    for (name, mode) in DIRECTORIES {
+        let directory = staging.join(name);
+        fs::create_dir_all(&directory)?;
+        fs::set_permissions(&directory, fs::Permissions::from_mode(mode))?;
     }
     for (name, content) in FILES {
         fs::write(staging.join(name), content)?;
@@ -196,7 +212,10 @@ fn make(from: &Path, disk: &Path, size: &str, step: &str) -> Result<()> {
         }
     };
     command
-        .args(["-q", "-t", "ext4", "-m", "0", "-E", "root_owner=0:0"])
+        // Not what this machine's configuration says: it may be newer than the kernels.
+        .env("MKE2FS_CONFIG", "/dev/null")
+        .args(["-q", "-O", FEATURES, "-I", "256", "-b", "4096"])
+        .args(["-m", "0", "-E", "root_owner=0:0"])
         .arg("-d")
         .arg(from)
         .arg(&part)

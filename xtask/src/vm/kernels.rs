@@ -19,49 +19,80 @@ const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
 
 const DEBIAN: &str = "http://deb.debian.org/debian";
 const DEBIAN_SECURITY: &str = "http://deb.debian.org/debian-security";
-const DEBIAN_KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+const UBUNTU: &str = "http://archive.ubuntu.com/ubuntu";
+
+/// Whose keys sign an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    /// Of the package `debian-archive-keyring`, which is installed.
+    Debian,
+    /// Of a package of Debian's, which is fetched: not every release has it.
+    Ubuntu,
+}
+
+/// Where packages come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Source {
+    archive: &'static str,
+    suite: &'static str,
+    keys: Keys,
+}
+
+/// Where Ubuntu's keys come from.
+const UBUNTU_KEYS: Source = Source {
+    archive: DEBIAN,
+    suite: "trixie",
+    keys: Keys::Debian,
+};
 
 /// A series of kernels, and where its newest is to be had.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Kernel {
     pub(super) series: &'static str,
-    archive: &'static str,
-    keys: &'static str,
-    suite: &'static str,
+    source: Source,
     /// How the package's name ends.
     flavour: &'static str,
+    /// Whether LSM programs fire by default.
+    pub(super) bpf_lsm: bool,
+    /// Whether the daemon needs more than it has, and must say so.
+    pub(super) refuses: bool,
+}
+
+const fn debian(series: &'static str, archive: &'static str, suite: &'static str) -> Kernel {
+    Kernel {
+        series,
+        source: Source {
+            archive,
+            suite,
+            keys: Keys::Debian,
+        },
+        flavour: "cloud-amd64",
+        bpf_lsm: true,
+        refuses: false,
+    }
 }
 
 /// The matrix's kernels, oldest first.
-pub(super) const KERNELS: [Kernel; 4] = [
+pub(super) const KERNELS: [Kernel; 5] = [
+    // It has no ring buffer.
     Kernel {
-        series: "5.10",
-        archive: DEBIAN_SECURITY,
-        keys: DEBIAN_KEYS,
-        suite: "bullseye-security",
-        flavour: "cloud-amd64",
+        series: "5.4",
+        source: Source {
+            archive: UBUNTU,
+            suite: "focal-updates",
+            keys: Keys::Ubuntu,
+        },
+        flavour: "generic",
+        bpf_lsm: false,
+        refuses: true,
     },
     Kernel {
-        series: "6.1",
-        archive: DEBIAN_SECURITY,
-        keys: DEBIAN_KEYS,
-        suite: "bookworm-security",
-        flavour: "cloud-amd64",
+        bpf_lsm: false,
+        ..debian("5.10", DEBIAN_SECURITY, "bullseye-security")
     },
-    Kernel {
-        series: "6.12",
-        archive: DEBIAN_SECURITY,
-        keys: DEBIAN_KEYS,
-        suite: "bookworm-security",
-        flavour: "cloud-amd64",
-    },
-    Kernel {
-        series: "7.3",
-        archive: DEBIAN,
-        keys: DEBIAN_KEYS,
-        suite: "trixie-backports",
-        flavour: "cloud-amd64",
-    },
+    debian("6.1", DEBIAN_SECURITY, "bookworm-security"),
+    debian("6.12", DEBIAN_SECURITY, "bookworm-security"),
+    debian("7.3", DEBIAN, "trixie-backports"),
 ];
 
 /// A kernel on this machine.
@@ -85,7 +116,7 @@ impl Kernel {
     /// # Errors
     /// When there is none and none can be had, with apt's own words.
     pub(super) fn obtain(&self, cache: &Path) -> Result<Unpacked> {
-        let directory = cache.join("kernels").join(self.series);
+        let directory = self.directory(cache);
         let known = newest_unpacked(&directory)?;
         let asked = directory.join("asked");
         if let Some(known) = &known
@@ -105,19 +136,29 @@ impl Kernel {
                 }
                 None => Err(error.context(format!(
                     "Linux {} cannot be had from {} {}",
-                    self.series, self.archive, self.suite
+                    self.series, self.source.archive, self.source.suite
                 ))),
             },
         }
     }
 
+    /// What an earlier run brought.
+    ///
+    /// # Errors
+    /// When the cache cannot be read.
+    pub(super) fn here(&self, cache: &Path) -> Result<Option<Unpacked>> {
+        newest_unpacked(&self.directory(cache))
+    }
+
+    fn directory(&self, cache: &Path) -> PathBuf {
+        cache.join("kernels").join(self.series)
+    }
+
     fn download(&self, cache: &Path, directory: &Path) -> Result<Unpacked> {
-        let apt = Apt::new(cache, self)?;
-        let step = format!("Asking {} for Linux {}", self.suite, self.series);
-        process::run_quietly(&step, apt.command("apt-get").arg("update"))?;
+        let apt = Apt::updated(cache, self.source)?;
         let image = self
             .newest(&apt.ask(&["pkgnames", "linux-image-"])?)
-            .with_context(|| format!("{} has no Linux {}", self.suite, self.series))?;
+            .with_context(|| format!("{} has no Linux {}", self.source.suite, self.series))?;
         let release = image.trim_start_matches("linux-image-").to_owned();
         if let Some(known) = unpacked(directory, &release)? {
             return Ok(known);
@@ -133,12 +174,7 @@ impl Kernel {
                 .filter(|name| name.starts_with("linux-") && name.ends_with(&release))
                 .map(str::to_owned),
         );
-        let downloads = directory.join("packages");
-        fs::create_dir_all(&downloads)?;
-        let step = format!("Downloading {image}");
-        let mut download = apt.command("apt-get");
-        download.arg("download").args(&packages);
-        process::run_quietly(&step, download.current_dir(&downloads))?;
+        let files = apt.download(&packages, &directory.join("packages"))?;
 
         // Under another name until it is whole.
         let tree = directory.join(format!("{release}.part"));
@@ -146,11 +182,8 @@ impl Kernel {
             fs::remove_dir_all(&tree)?;
         }
         fs::create_dir_all(&tree)?;
-        for package in &packages {
-            let file = downloaded(&downloads, package)?;
-            let step = format!("Unpacking {package}");
-            let mut unpack = Command::new("dpkg-deb");
-            process::run_quietly(&step, unpack.arg("-x").arg(file).arg(&tree))?;
+        for file in &files {
+            unpack(file, &tree)?;
         }
         // Newer packages have it all in /usr; depmod looks in /lib.
         let (lib, usr) = (tree.join("lib"), tree.join("usr/lib/modules"));
@@ -244,30 +277,75 @@ fn downloaded(directory: &Path, package: &str) -> Result<PathBuf> {
         .with_context(|| format!("apt-get brought no {package}"))
 }
 
+fn unpack(package: &Path, to: &Path) -> Result<()> {
+    let name = package.file_name().unwrap_or_default();
+    let step = format!("Unpacking {}", name.display());
+    let mut unpack = Command::new("dpkg-deb");
+    process::run_quietly(&step, unpack.arg("-x").arg(package).arg(to))
+}
+
+impl Keys {
+    /// The file that holds them.
+    fn file(self, cache: &Path) -> Result<PathBuf> {
+        match self {
+            Self::Debian => {
+                let file = Path::new("/usr/share/keyrings/debian-archive-keyring.gpg");
+                ensure!(file.is_file(), "{} is missing", file.display());
+                Ok(file.to_owned())
+            }
+            Self::Ubuntu => {
+                let tree = cache.join("keys");
+                let file = tree.join("usr/share/keyrings/ubuntu-archive-keyring.gpg");
+                if !file.is_file() {
+                    let apt = Apt::updated(cache, UBUNTU_KEYS)?;
+                    let package = ["ubuntu-keyring".to_owned()];
+                    for package in apt.download(&package, &tree)? {
+                        unpack(&package, &tree)?;
+                    }
+                }
+                ensure!(file.is_file(), "the package of Ubuntu's keys has none");
+                Ok(file)
+            }
+        }
+    }
+}
+
 /// apt with lists, caches and one source of its own.
 struct Apt {
     directory: PathBuf,
 }
 
 impl Apt {
-    fn new(cache: &Path, kernel: &Kernel) -> Result<Self> {
-        let directory = cache.join("apt").join(kernel.suite);
+    /// One that knows what its source has now.
+    fn updated(cache: &Path, source: Source) -> Result<Self> {
+        let keys = source.keys.file(cache)?;
+        let directory = cache.join("apt").join(source.suite);
         for name in ["state/lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(directory.join(name))?;
         }
-        ensure!(
-            Path::new(kernel.keys).is_file(),
-            "{}, which holds the archive's keys, is missing",
-            kernel.keys
+        let Source { archive, suite, .. } = source;
+        let line = format!(
+            "deb [arch=amd64 signed-by={}] {archive} {suite} main\n",
+            keys.display()
         );
-        let source = format!(
-            "deb [arch=amd64 signed-by={}] {} {} main\n",
-            kernel.keys, kernel.archive, kernel.suite
-        );
-        fs::write(directory.join("sources.list"), source)?;
+        fs::write(directory.join("sources.list"), line)?;
         // Nothing is installed, as far as this apt knows.
         fs::write(directory.join("state/status"), "")?;
-        Ok(Self { directory })
+        let apt = Self { directory };
+        let step = format!("Asking {archive} for the packages of {suite}");
+        process::run_quietly(&step, apt.command("apt-get").arg("update"))?;
+        Ok(apt)
+    }
+
+    /// Downloads packages into a directory, where they stay, and gives their files.
+    fn download(&self, packages: &[String], to: &Path) -> Result<Vec<PathBuf>> {
+        fs::create_dir_all(to)?;
+        let step = format!("Downloading {}", packages.join(", "));
+        let mut download = self.command("apt-get");
+        download.arg("download").args(packages).current_dir(to);
+        process::run_quietly(&step, &mut download)?;
+        let file = |package: &String| downloaded(to, package);
+        packages.iter().map(file).collect()
     }
 
     fn command(&self, program: &str) -> Command {

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 /// What the live tests run, and what makes a system.
-const WANTED: [&str; 18] = [
+const WANTED: [&str; 17] = [
     "base-files",
     "base-passwd",
     "bash",
@@ -27,7 +27,6 @@ const WANTED: [&str; 18] = [
     "openssh-client",
     "openssl",
     "passwd",
-    "procps",
     "python3",
     "util-linux",
 ];

@@ -2,10 +2,9 @@
 
 use std::{
     fs::{self, File},
-    io::{Read, Write as _},
+    io::{Read, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -23,13 +22,10 @@ pub(super) struct Machine<'a> {
     pub(super) built: &'a Path,
     /// More for the kernel's command line.
     pub(super) parameters: &'a str,
-    pub(super) cpus: u32,
     /// A shell's script.
     pub(super) command: &'a str,
     /// How long it may take.
     pub(super) limit: Duration,
-    /// Whether the command's output goes to standard output while it runs.
-    pub(super) show: bool,
 }
 
 /// How a boot went.
@@ -38,6 +34,8 @@ pub(super) struct Boot {
     pub(super) code: Option<i32>,
     /// What the command wrote.
     pub(super) output: String,
+    /// What it wrote for this program to read.
+    pub(super) report: String,
     /// What the kernel said.
     pub(super) console: String,
     pub(super) took: Duration,
@@ -48,20 +46,22 @@ pub(super) struct Boot {
 const MEMORY: &str = "1024";
 
 /// What the guest's shell knows.
-const SETTINGS: &str = "export CREDWATCH_BIN=/opt/credwatch/credwatch CREDWATCH_TEST_PATIENCE=10\n\
-                        export PATH=/opt/credwatch:$PATH\n";
+const SETTINGS: &str = "export CREDWATCH_BIN=/opt/credwatch/credwatch CREDWATCH_TEST_PATIENCE=4\n\
+                        export NO_COLOR=1 PATH=/opt/credwatch:$PATH\n";
 
 impl Machine<'_> {
-    /// Boots it in a directory of its own, and waits until it is off.
+    /// Boots it in a directory of its own, and waits until it is off. What the command writes goes to
+    /// `copy` as it comes.
     ///
     /// # Errors
     /// When QEMU cannot be started.
-    pub(super) fn boot(&self, directory: &Path) -> Result<Boot> {
+    pub(super) fn boot(&self, directory: &Path, copy: impl Write + Send + 'static) -> Result<Boot> {
         let start = Instant::now();
         let files = [("settings", SETTINGS), ("command", self.command)];
         let initrd = initramfs::with_files(self.initramfs, directory, &files)?;
-        let (console, result) = (directory.join("console"), directory.join("result"));
-        let mut qemu = self.qemu(&initrd, &console, &result)?;
+        let [console, result, report] =
+            ["console", "result", "report"].map(|name| directory.join(name));
+        let mut qemu = self.qemu(&initrd, &console, &result, &report)?;
         let said = directory.join("qemu");
         let mut child = qemu
             .stdin(Stdio::null())
@@ -69,17 +69,11 @@ impl Machine<'_> {
             .stderr(File::create(&said)?)
             .spawn()
             .with_context(|| format!("cannot run {}", process::shown(&qemu)))?;
-        let output = Arc::new(Mutex::new(Vec::new()));
-        let reader = child.stdout.take().map(|pipe| {
-            let (output, show) = (Arc::clone(&output), self.show);
-            thread::spawn(move || take_in(pipe, &output, show))
-        });
+        let pipe = child.stdout.take().context("QEMU has no output")?;
+        let reader = thread::spawn(move || take_in(pipe, copy));
         let timed_out = !wait(&mut child, start + self.limit)?;
-        if let Some(reader) = reader {
-            // It ends with the pipe, that is with QEMU.
-            let _ = reader.join();
-        }
-        let output = output.lock().unwrap_or_else(PoisonError::into_inner);
+        // It ends with the pipe, that is with QEMU.
+        let output = reader.join().unwrap_or_default();
         let text = |file: &PathBuf| {
             let bytes = fs::read(file).unwrap_or_default();
             String::from_utf8_lossy(&bytes).replace('\r', "")
@@ -89,20 +83,22 @@ impl Machine<'_> {
                 .lines()
                 .find_map(|line| line.strip_prefix("RC=")?.trim().parse().ok()),
             output: String::from_utf8_lossy(&output).into_owned(),
+            report: text(&report),
             console: text(&console) + &text(&said),
             took: start.elapsed(),
             timed_out,
         })
     }
 
-    fn qemu(&self, initrd: &Path, console: &Path, result: &Path) -> Result<Command> {
+    fn qemu(&self, initrd: &Path, console: &Path, result: &Path, report: &Path) -> Result<Command> {
         let program = process::which("qemu-system-x86_64").context("qemu is missing")?;
         // The machine ends with this program, however that ends.
         let mut qemu = Command::new("setpriv");
         qemu.args(["--pdeathsig", "KILL", "--"]).arg(program);
         // By emulation: where /dev/kvm exists it may still not work.
         qemu.args(["-accel", "tcg", "-cpu", "max", "-M", "q35", "-m", MEMORY])
-            .args(["-smp", &self.cpus.to_string()])
+            // A second processor makes nothing faster.
+            .args(["-smp", "1"])
             .args(["-nodefaults", "-no-user-config", "-display", "none"])
             .arg("-no-reboot")
             .arg("-kernel")
@@ -121,32 +117,32 @@ impl Machine<'_> {
                 .arg("-device")
                 .arg(format!("virtio-blk-pci,drive={name}"));
         }
-        qemu.arg("-serial")
-            .arg(format!("file:{}", console.display()))
-            .args([
-                "-chardev",
-                "stdio,id=output,signal=off",
-                "-serial",
-                "chardev:output",
-            ])
-            .arg("-serial")
-            .arg(format!("file:{}", result.display()));
+        qemu.args(["-chardev", "stdio,id=output,signal=off"]);
+        // In the order of their numbers.
+        let file = |path: &Path| format!("file:{}", path.display());
+        for line in [
+            file(console),
+            "chardev:output".to_owned(),
+            file(result),
+            file(report),
+        ] {
+            qemu.args(["-serial", &line]);
+        }
         Ok(qemu)
     }
 }
 
-fn take_in(mut pipe: impl Read, output: &Mutex<Vec<u8>>, show: bool) {
+/// Reads to the end.
+fn take_in(mut pipe: impl Read, mut copy: impl Write) -> Vec<u8> {
+    let mut output = Vec::new();
     let mut bytes = [0; 4096];
     while let Ok(number @ 1..) = pipe.read(&mut bytes) {
         let bytes = &bytes[..number];
-        let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
         output.extend_from_slice(bytes);
-        if show {
-            // A closed terminal is noticed elsewhere.
-            let mut terminal = std::io::stdout();
-            let _ = terminal.write_all(bytes).and_then(|()| terminal.flush());
-        }
+        // Where the copy goes is no reason to lose the rest.
+        let _ = copy.write_all(bytes).and_then(|()| copy.flush());
     }
+    output
 }
 
 /// Waits for the end; at the deadline brings it about. Gives whether it came by itself.

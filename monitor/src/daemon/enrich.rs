@@ -56,6 +56,10 @@ impl Enricher {
                 self.user(*uid, &mut facts);
                 self.task(task, &mut facts);
             }
+            Fact::Stopping {
+                sender: Some(sender),
+                ..
+            } => self.user(sender.uid, &mut facts),
             Fact::Running { task, .. }
             | Fact::Exec { task, .. }
             | Fact::Fork { task }

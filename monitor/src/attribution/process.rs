@@ -108,12 +108,12 @@ impl Processes {
         }
     }
 
-    /// The latest process that has had a pid by `now`, for what tells of a pid only. `None` once its
-    /// end is forgotten.
+    /// The latest process that has had a pid, for what tells of a pid only. `None` once its end is
+    /// forgotten.
     pub fn with_pid(&self, pid: u32, now: Timestamp) -> Option<&Task> {
         self.table
             .values()
-            .filter(|process| process.task.pid == pid && process.task.start <= now)
+            .filter(|process| process.task.pid == pid)
             .filter(|process| process.ended.is_none_or(|at| !is_forgotten(at, now)))
             .max_by_key(|process| process.task.start)
             .map(|process| &process.task)
@@ -351,7 +351,6 @@ mod tests {
         table.started(&old, Some("/bin/old"), NOW);
         table.ended(&old, Timestamp(NOW.0 - 1));
         assert_eq!(table.with_pid(7, after(1)), Some(&new));
-        assert_eq!(table.with_pid(7, Timestamp(NOW.0 - 2)), Some(&old));
         assert_eq!(table.with_pid(8, after(1)), None);
         table.ended(&new, after(1));
         assert_eq!(table.with_pid(7, after(59_000)), Some(&new));

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::model::{Fact, Record, Task};
+use crate::model::{Fact, Origin, Record, Task};
 
 /// Most cgroups whose path is remembered as told, before all are told anew when they are met.
 const CGROUPS: usize = 65_536;
@@ -57,7 +57,7 @@ impl Enricher {
                 self.task(task, &mut facts);
             }
             Fact::Stopping {
-                sender: Some(sender),
+                from: Origin::Process(sender) | Origin::Claimed(sender),
                 ..
             } => self.user(sender.uid, &mut facts),
             Fact::Running { task, .. }

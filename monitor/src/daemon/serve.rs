@@ -1,44 +1,47 @@
 //! The loop of a running daemon, with what happens beside it: the self-test and re-reading.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::anyhow;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::interval;
 
 use super::control::{Asked, Context, answer};
 use super::core::Core;
+use super::guard::{Guard, Received, RunMark, Signals, Wish};
 use super::heartbeat::{Beat, Heartbeat};
 use super::output::{Stored, say};
 use super::parts::Parts;
 use super::restore::{self, DeclaredIn};
-use super::startup::{Signals, ticks};
-use crate::cli::CommandResult;
+use super::startup::ticks;
 use crate::config::Config;
 use crate::credential::Found;
 use crate::model::Fact;
 use crate::storage::{Mode, Store, Write};
 
-/// The loop: one task owns all state, and everything comes to it by queues.
+/// What the daemon has to watch itself.
+pub(super) struct Own<'a> {
+    pub(super) signals: &'a mut Signals,
+    pub(super) mark: &'a mut RunMark,
+    pub(super) guard: &'a mut Guard,
+}
+
+/// The loop: one task owns all state, and everything comes to it by queues. Returns the signal that
+/// ends it.
 pub(super) async fn serve(
     core: &mut Core<Stored>,
     parts: &mut Parts,
+    own: Own<'_>,
     mut asked: mpsc::Receiver<Asked>,
     mut context: Context,
     config: &Config,
-) -> CommandResult {
-    let failed = |error: io::Error| anyhow!("cannot wait for signals: {error}");
-    let mut signals = Signals::new().map_err(failed)?;
-    let mut reload = signal(SignalKind::hangup()).map_err(failed)?;
+) -> Received {
     let mut tick = ticks();
     let mut slow = interval(Duration::from_secs(10));
     let every = config.sensor.heartbeat;
     let mut heart = Heartbeat::start(&core.sensor, &context.state_dir, every);
     let (mut scanned, mut proven) = (false, false);
-    loop {
+    let received = loop {
         tokio::select! {
             Some(batch) = parts.batches.recv() => core.batch(batch).await,
             Some(found) = parts.found.recv() => {
@@ -54,13 +57,19 @@ pub(super) async fn serve(
                 Beat::Proven => proven = true,
             },
             _ = tick.tick() => core.tick().await,
+            Some(fact) = own.guard.facts.recv() => core.fact(fact).await,
             _ = slow.tick() => {
-                core.output.store_seen();
+                core.output.store_seen(own.mark.beat());
                 let sensor = Arc::clone(&core.sensor);
                 tokio::task::spawn_blocking(move || sensor.watch_control_sockets());
             }
-            _ = reload.recv() => context.declared_in = reread(core, &context, config).await,
-            () = signals.end() => break,
+            received = own.signals.next() => match received.wish {
+                Wish::Stop => break received,
+                Wish::Reload => {
+                    context.declared_in = reread(core, &context, config).await;
+                    own.guard.in_force(&context.declared_in);
+                }
+            },
         }
         if !context.ready && scanned && proven {
             context.ready = true;
@@ -71,9 +80,9 @@ pub(super) async fn serve(
                 counted(core.sensor.watched_files(), "file")
             ));
         }
-    }
+    };
     heart.end().await;
-    Ok(())
+    received
 }
 
 fn counted(number: usize, what: &str) -> String {

@@ -7,29 +7,28 @@ use super::Detector;
 use super::describe;
 use super::fold::{Cause, Finding};
 use crate::attribution::{Actor, unix_selectors};
-use crate::model::{Alert, DetectionId, Gap, Relied, Sender, Severity, Timestamp};
+use crate::model::{Alert, DetectionId, Gap, Origin, Relied, Sender, Severity, Timestamp};
 
 impl Detector {
     /// Somebody tells the daemon to stop. The init system does so at every upgrade and shutdown,
-    /// and Ctrl-C comes from the terminal in which the daemon runs.
-    pub(super) fn stopping(
-        &self,
-        signal: &str,
-        sender: Option<&Sender>,
-        now: Timestamp,
-    ) -> Finding {
+    /// and Ctrl-C comes from the terminal in which the daemon runs: these two are ordinary.
+    pub(super) fn stopping(&self, signal: &str, from: &Origin, now: Timestamp) -> Finding {
         let mut alert = describe::alert(DetectionId::NotWatched, now);
         let mut parts = vec!["stopping".to_owned()];
-        let by = match sender {
-            None => {
+        let by = match from {
+            Origin::Kernel => {
                 alert.severity = Severity::Low;
                 "by the kernel, as Ctrl-C at its terminal does".to_owned()
             }
-            Some(Sender { pid: 1, uid: 0, .. }) => {
+            Origin::Process(Sender { pid: 1, uid: 0, .. }) => {
                 alert.severity = Severity::Low;
                 "by the init system (pid 1)".to_owned()
             }
-            Some(sender) => self.stopper(sender, now, &mut alert, &mut parts),
+            Origin::Process(sender) => self.stopper(sender, now, &mut alert, &mut parts),
+            Origin::Claimed(Sender { pid, uid, .. }) => format!(
+                "by a process that gives itself out as pid {pid} of uid {uid}, which may be false"
+            ),
+            Origin::Unknown => "by an unknown sender".to_owned(),
         };
         alert.summary = format!(
             "Credwatch was told to stop ({signal}) {by}: nothing is watched until it is started \

@@ -159,9 +159,7 @@ impl Detector {
             | Fact::HookWorks { .. }
             | Fact::SocketClose { .. }
             | Fact::Tick => {}
-            Fact::Stopping { signal, sender } => {
-                findings.push(self.stopping(signal, sender.as_ref(), now));
-            }
+            Fact::Stopping { signal, from } => findings.push(self.stopping(signal, from, now)),
             Fact::Gap { gap } => findings.push(guard::gap(gap, now)),
             Fact::Tampered { what, path, detail } => {
                 findings.push(guard::tampered(*what, path, detail, now));

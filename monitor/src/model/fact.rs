@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Credential, CredentialState, FileId, Fingerprint, Gap, LocatedFile, Relied, Selector, Sender,
+    Credential, CredentialState, FileId, Fingerprint, Gap, LocatedFile, Origin, Relied, Selector,
     Task, Timestamp, Usage,
 };
 
@@ -212,9 +212,8 @@ pub enum Fact {
     Stopping {
         /// The signal's name: `SIGTERM`.
         signal: String,
-        /// Who sent it; `None` for the kernel, which a terminal's Ctrl-C is.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        sender: Option<Sender>,
+        /// Where it came from.
+        from: Origin,
     },
     /// A time that was not watched, or that the clock does not tell right.
     Gap {

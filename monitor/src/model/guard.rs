@@ -5,7 +5,21 @@ use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 
-/// Who sent the daemon a signal, as the kernel told it with the signal.
+/// Where a signal came from, as the kernel told it with the signal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// From the kernel itself, as a terminal's Ctrl-C is. No process can pretend this.
+    Kernel,
+    /// From a process, of which the kernel wrote pid and uid.
+    Process(Sender),
+    /// From a process that wrote pid and uid itself (`rt_sigqueueinfo`), and so may be another.
+    Claimed(Sender),
+    /// Of a kind that tells no process.
+    Unknown,
+}
+
+/// Who sent a signal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sender {
     /// The sending process; 0 where it is outside of the daemon's pid namespace.

@@ -22,7 +22,7 @@ pub use credential::{
     Credential, CredentialKind, CredentialState, FileId, Fingerprint, LocatedFile,
 };
 pub use fact::{Access, Fact, MemoryAccess, Protocol, Record, RegistryChange, Target};
-pub use guard::{Gap, Relied, Sender};
+pub use guard::{Gap, Origin, Relied, Sender};
 pub use identity::Selector;
 pub use task::{ProcessKey, Task};
 pub use time::Timestamp;

@@ -33,7 +33,10 @@ pub(super) fn keep_what_is_needed(group: Option<&str>) {
     let mut needed = CapsHashSet::from(NEEDED);
     needed.extend(group.map(|_| FOR_THE_GROUP));
     let steps = [
-        ("drop capabilities that are not needed", drop_all_but(&needed)),
+        (
+            "drop capabilities that are not needed",
+            drop_all_but(&needed),
+        ),
         ("give up new privileges", no_new_privileges()),
         ("keep memory private", keep_memory_private()),
     ];

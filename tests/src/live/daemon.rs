@@ -261,6 +261,13 @@ impl<'a> Daemon<'a> {
 
     /// The same with a say in how.
     pub(super) fn start_with(place: &'a Place, adapt: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(program());
+        adapt(&mut command);
+        Self::start_by(place, command)
+    }
+
+    /// The same by a command to which the daemon's own arguments are added.
+    pub(super) fn start_by(place: &'a Place, mut command: Command) -> Self {
         let append = |name: &str| {
             let mut options = File::options();
             options
@@ -269,8 +276,7 @@ impl<'a> Daemon<'a> {
                 .open(place.at(name))
                 .unwrap()
         };
-        let mut command = Command::new(program());
-        command
+        let command = command
             .arg("run")
             .arg("--config")
             .arg(place.at("credwatch.toml"))
@@ -281,7 +287,6 @@ impl<'a> Daemon<'a> {
             .stdin(Stdio::null())
             .stdout(append("stdout"))
             .stderr(append("stderr"));
-        adapt(&mut command);
         let mut daemon = Self {
             place,
             child: command.spawn().unwrap(),
@@ -314,8 +319,13 @@ impl<'a> Daemon<'a> {
     }
 
     /// Ends it as an operator would: it must end well and soon.
-    pub(super) fn stop(mut self) {
+    pub(super) fn stop(self) {
         signal(self.child.id(), rustix::process::Signal::TERM);
+        self.ended_well();
+    }
+
+    /// Waits until it has ended as it was told to.
+    pub(super) fn ended_well(mut self) {
         let status = self.ended();
         assert_eq!(status.code(), Some(0), "{status}: {}", self.place.log());
         let log = self.place.log();

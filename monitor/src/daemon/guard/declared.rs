@@ -150,8 +150,8 @@ fn judge_registry(directory: &Path, in_force: &DeclaredIn) -> Option<(PathBuf, S
         differing.iter().filter(is).count()
     };
     let said = now.get(first).or_else(|| in_force.get(first))?;
-    let whose = Stamp::followed(&said.file)
-        .map_or_else(|_| "it is gone".to_owned(), |stamp| stamp.whose());
+    let whose =
+        Stamp::followed(&said.file).map_or_else(|_| "it is gone".to_owned(), |stamp| stamp.whose());
     let detail = format!(
         "was changed and is not in force ({whose}): {} declared anew, {} no longer, {} otherwise, \
          such as {}; a reload (SIGHUP) takes it in",
@@ -300,7 +300,11 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, format!("{text}# a comment\n")).unwrap();
         assert_eq!(host.tells(), [None, None, None]);
-        fs::write(&path, format!("{text}[detection]\ndisabled = [\"CW-101\"]\n")).unwrap();
+        fs::write(
+            &path,
+            format!("{text}[detection]\ndisabled = [\"CW-101\"]\n"),
+        )
+        .unwrap();
         host.check("The configuration credwatch.toml was changed and is not in force (owner ");
         fs::write(&path, "nonsense").unwrap();
         host.check("is wrong (owner ");

@@ -92,6 +92,10 @@ async fn run(
             _ = signals.end() => break,
         }
     }
+    parts.sensor.stop();
+    while let Some(batch) = parts.batches.recv().await {
+        core.batch(batch).await;
+    }
     core.fact(Fact::Tick).await;
     core.finish().await;
     let flushed = core.output.writer.flush();

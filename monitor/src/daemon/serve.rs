@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::interval;
+use tokio::time::{Instant, interval, timeout_at};
 
 use super::control::{Asked, Context, answer};
 use super::core::Core;
@@ -19,6 +19,9 @@ use crate::credential::Found;
 use crate::model::Fact;
 use crate::storage::{Mode, Store, Write};
 
+/// How long the name of who stops the daemon may take.
+const NAMED: Duration = Duration::from_millis(300);
+
 /// What the daemon has to watch itself.
 pub(super) struct Own<'a> {
     pub(super) signals: &'a mut Signals,
@@ -26,8 +29,8 @@ pub(super) struct Own<'a> {
     pub(super) guard: &'a mut Guard,
 }
 
-/// The loop: one task owns all state, and everything comes to it by queues. Returns the signal that
-/// ends it.
+/// The loop: one task owns all state, and everything comes to it by queues. Ends when a signal has
+/// asked for it, and that was said.
 pub(super) async fn serve(
     core: &mut Core<Stored>,
     parts: &mut Parts,
@@ -35,13 +38,13 @@ pub(super) async fn serve(
     mut asked: mpsc::Receiver<Asked>,
     mut context: Context,
     config: &Config,
-) -> Received {
+) {
     let mut tick = ticks();
     let mut slow = interval(Duration::from_secs(10));
     let every = config.sensor.heartbeat;
     let mut heart = Heartbeat::start(&core.sensor, &context.state_dir, every);
     let (mut scanned, mut proven) = (false, false);
-    let received = loop {
+    loop {
         tokio::select! {
             Some(batch) = parts.batches.recv() => core.batch(batch).await,
             Some(found) = parts.found.recv() => {
@@ -64,7 +67,7 @@ pub(super) async fn serve(
                 tokio::task::spawn_blocking(move || sensor.watch_control_sockets());
             }
             received = own.signals.next() => match received.wish {
-                Wish::Stop => break received,
+                Wish::Stop => break say_stopping(core, parts, received).await,
                 Wish::Reload => {
                     context.declared_in = reread(core, &context, config).await;
                     own.guard.in_force(&context.declared_in);
@@ -80,9 +83,22 @@ pub(super) async fn serve(
                 counted(core.sensor.watched_files(), "file")
             ));
         }
-    };
+    }
     heart.end().await;
-    received
+}
+
+/// Says who stops the daemon, before anything else is done for the end. The sender's own start may
+/// still be on its way: it has arrived when something later has.
+async fn say_stopping(core: &mut Core<Stored>, parts: &mut Parts, received: Received) {
+    let deadline = Instant::now() + NAMED;
+    while let Ok(Some(batch)) = timeout_at(deadline, parts.batches.recv()).await {
+        let later = batch.last().is_some_and(|last| last.time() > received.time);
+        core.batch(batch).await;
+        if later {
+            break;
+        }
+    }
+    core.take(received.stopping()).await;
 }
 
 fn counted(number: usize, what: &str) -> String {

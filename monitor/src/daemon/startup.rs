@@ -199,16 +199,14 @@ async fn daemon(options: &RunOptions, config: &Config) -> CommandResult {
         mark: &mut mark,
         guard: &mut guard,
     };
-    let stopped = serve(&mut core, &mut parts, own, asked, context, config).await;
+    serve(&mut core, &mut parts, own, asked, context, config).await;
     drop(guard);
     server.abort();
     let _ = server.await;
     parts.sensor.stop();
-    // The start of who sent the signal may be among these.
     while let Some(batch) = parts.batches.recv().await {
         core.batch(batch).await;
     }
-    core.take(stopped.stopping()).await;
     core.finish().await;
     core.output.store_seen(None);
     let Stored { sinks, .. } = core.output;

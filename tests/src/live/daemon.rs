@@ -261,13 +261,15 @@ impl<'a> Daemon<'a> {
 
     /// The same with a say in how.
     pub(super) fn start_with(place: &'a Place, adapt: impl FnOnce(&mut Command)) -> Self {
-        let mut command = Command::new(program());
-        adapt(&mut command);
-        Self::start_by(place, command)
+        Self::launch(place, Command::new(program()), adapt)
     }
 
     /// The same by a command to which the daemon's own arguments are added.
-    pub(super) fn start_by(place: &'a Place, mut command: Command) -> Self {
+    pub(super) fn start_by(place: &'a Place, command: Command) -> Self {
+        Self::launch(place, command, |_| {})
+    }
+
+    fn launch(place: &'a Place, mut command: Command, adapt: impl FnOnce(&mut Command)) -> Self {
         let append = |name: &str| {
             let mut options = File::options();
             options
@@ -276,7 +278,7 @@ impl<'a> Daemon<'a> {
                 .open(place.at(name))
                 .unwrap()
         };
-        let command = command
+        command
             .arg("run")
             .arg("--config")
             .arg(place.at("credwatch.toml"))
@@ -287,6 +289,7 @@ impl<'a> Daemon<'a> {
             .stdin(Stdio::null())
             .stdout(append("stdout"))
             .stderr(append("stderr"));
+        adapt(&mut command);
         let mut daemon = Self {
             place,
             child: command.spawn().unwrap(),

@@ -39,7 +39,8 @@ pub(in crate::daemon) enum Wish {
 pub(in crate::daemon) struct Received {
     /// What it asks for.
     pub(in crate::daemon) wish: Wish,
-    time: Timestamp,
+    /// When it came.
+    pub(in crate::daemon) time: Timestamp,
     signal: String,
     from: Origin,
 }

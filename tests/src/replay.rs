@@ -5,6 +5,7 @@ mod attribution;
 mod binary;
 mod detections;
 mod folding;
+mod guarding;
 mod properties;
 mod story;
 mod usage;

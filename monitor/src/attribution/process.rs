@@ -108,6 +108,17 @@ impl Processes {
         }
     }
 
+    /// The latest process that has had a pid, for what tells of a pid only. `None` once its end is
+    /// forgotten.
+    pub fn with_pid(&self, pid: u32, now: Timestamp) -> Option<&Task> {
+        self.table
+            .values()
+            .filter(|process| process.task.pid == pid)
+            .filter(|process| process.ended.is_none_or(|at| !is_forgotten(at, now)))
+            .max_by_key(|process| process.task.start)
+            .map(|process| &process.task)
+    }
+
     /// The path of a task's executable.
     pub fn exe(&self, task: &Task) -> Option<&str> {
         self.table.get(&task.key())?.exe.as_deref()
@@ -321,6 +332,29 @@ mod tests {
             .map(|parent| parent.pid)
             .collect();
         assert_eq!(parents, [2, 1]);
+    }
+
+    #[test]
+    fn a_pid_names_the_latest_process_that_has_had_it() {
+        let mut table = Processes::default();
+        let (old, new) = (
+            Task {
+                start: Timestamp(NOW.0 - 5),
+                ..task(7, 1)
+            },
+            Task {
+                start: NOW,
+                ..task(7, 1)
+            },
+        );
+        table.started(&new, Some("/bin/new"), NOW);
+        table.started(&old, Some("/bin/old"), NOW);
+        table.ended(&old, Timestamp(NOW.0 - 1));
+        assert_eq!(table.with_pid(7, after(1)), Some(&new));
+        assert_eq!(table.with_pid(8, after(1)), None);
+        table.ended(&new, after(1));
+        assert_eq!(table.with_pid(7, after(59_000)), Some(&new));
+        assert_eq!(table.with_pid(7, after(70_000)), None);
     }
 
     #[test]

@@ -8,10 +8,11 @@ use super::StreamFormat;
 
 /// Watches this host and prints alerts; the daemon itself.
 ///
-/// Needs root, of whose capabilities it keeps CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH, CAP_SETUID and
-/// CAP_CHOWN and drops all others when it starts. Alerts go to the sinks of the configuration, by
-/// default to stdout; logs go to stderr. SIGHUP reads the registry's files again. SIGTERM and
-/// SIGINT end it after it has stored what it knows.
+/// Needs root, of whose capabilities it keeps CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH, CAP_SETUID and,
+/// for a control.group, CAP_CHOWN, and drops all others when it starts. Alerts go to the sinks of
+/// the configuration, by default to stdout; logs go to stderr. SIGHUP reads the registry's files
+/// again. SIGTERM, SIGINT and SIGQUIT end it after it has said who sent them and stored what it
+/// knows.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
 Examples:

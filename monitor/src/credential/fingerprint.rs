@@ -15,7 +15,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use crate::model::Fingerprint;
 
 /// The file below the state directory.
-const FILE: &str = "fingerprint.key";
+/// The key's name in the state directory.
+pub const FILE: &str = "fingerprint.key";
 /// What the file starts with; the digit is the format's version.
 const MAGIC: &[u8; 8] = b"CWFPKEY1";
 const KEY: usize = 32;

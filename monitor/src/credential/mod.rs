@@ -16,7 +16,7 @@ pub mod secret;
 pub mod watch;
 
 pub use discovery::{Scan, ScanSummary, scan};
-pub use fingerprint::{FingerprintKey, KeyError};
+pub use fingerprint::{FILE as KEY_FILE_NAME, FingerprintKey, KeyError};
 pub use inspect::{InspectError, inspect, inspect_any, inspect_open};
 pub use recognise::{opaque, recognise};
 pub use secret::{ReadError, SecretBytes};

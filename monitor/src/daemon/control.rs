@@ -163,9 +163,9 @@ fn refuse_declared(
         _ => None,
     };
     match declared_in.get(target).or_else(by_path) {
-        Some(file) if state == CredentialState::Active => Err(format!(
+        Some(declared) if state == CredentialState::Active => Err(format!(
             "its state is declared in {}: change it there, then send the daemon a SIGHUP",
-            file.display()
+            declared.file.display()
         )),
         _ => Ok(()),
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::model::{Fact, Record, Task};
+use crate::model::{Fact, Origin, Record, Task};
 
 /// Most cgroups whose path is remembered as told, before all are told anew when they are met.
 const CGROUPS: usize = 65_536;
@@ -56,6 +56,10 @@ impl Enricher {
                 self.user(*uid, &mut facts);
                 self.task(task, &mut facts);
             }
+            Fact::Stopping {
+                from: Origin::Process(sender) | Origin::Claimed(sender),
+                ..
+            } => self.user(sender.uid, &mut facts),
             Fact::Running { task, .. }
             | Fact::Exec { task, .. }
             | Fact::Fork { task }

@@ -5,6 +5,7 @@ mod core;
 mod doctor;
 mod enrich;
 mod followed;
+mod guard;
 mod heartbeat;
 mod look;
 mod offline;

@@ -30,9 +30,10 @@ impl Stored {
         }
     }
 
-    /// Hands who was seen to the database. Gathered, because a busy identity acts all the time.
-    pub(super) fn store_seen(&mut self) {
-        let writes: Vec<_> = std::mem::take(&mut self.seen)
+    /// Hands who was seen to the database, with what else is due. Gathered, because a busy identity
+    /// acts all the time.
+    pub(super) fn store_seen(&mut self, also: Option<Write>) {
+        let mut writes: Vec<_> = std::mem::take(&mut self.seen)
             .into_iter()
             .map(|(selector, (first, last))| Write::IdentitySeen {
                 selector,
@@ -40,7 +41,16 @@ impl Stored {
                 last,
             })
             .collect();
+        writes.extend(also);
         self.enqueue(writes);
+    }
+
+    /// Stores now, or as soon as the database takes it.
+    pub(super) async fn store(&self, writes: Vec<Write>) {
+        if let Err(error) = self.storage.commit(writes.clone()).await {
+            tracing::error!(%error, "what happened is not stored yet");
+            self.enqueue(writes);
+        }
     }
 
     fn enqueue(&self, writes: Vec<Write>) {

@@ -1,48 +1,83 @@
-//! Least privilege: what root has and the daemon does not need is dropped before it starts.
+//! Least privilege: what root has and the daemon does not need is dropped before it starts, and
+//! what would let others reach its memory is closed.
 
+use anyhow::Context as _;
 use caps::{CapSet, Capability, CapsHashSet};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
-/// What is needed, measured on Linux 6.18 by taking each away in turn:
+/// What is needed as long as the daemon runs, because hooks may have to be put in place and proven
+/// anew at any time. Measured on Linux 6.18 by taking each away in turn (`tests/src/live/privileges.rs`):
 /// - `CAP_SYS_ADMIN`: fanotify permission marks, and programs and maps of the kernel half (it
 ///   implies `CAP_BPF`, `CAP_PERFMON` and, for cgroup programs, `CAP_NET_ADMIN`);
-/// - `CAP_DAC_READ_SEARCH`: to look into files of any owner;
-/// - `CAP_SETUID`: the self-test's child takes another uid, to see that the hook fires;
-/// - `CAP_CHOWN`: to give the control socket to the configured group.
-const NEEDED: [Capability; 4] = [
+/// - `CAP_DAC_READ_SEARCH`: to look into files of any owner, and to follow them by handle;
+/// - `CAP_SETUID`: the self-test's child takes another uid, to see that the hook fires.
+const NEEDED: [Capability; 3] = [
     Capability::CAP_SYS_ADMIN,
     Capability::CAP_DAC_READ_SEARCH,
     Capability::CAP_SETUID,
-    Capability::CAP_CHOWN,
 ];
+/// To give the control socket to a group, where one is configured.
+const FOR_THE_GROUP: Capability = Capability::CAP_CHOWN;
+/// The kernel ends others first when memory runs out, and this daemon before it ends nothing: from
+/// -1000 (never) to 1000. The daemon's own tables are bounded.
+const OOM_SCORE: &str = "-900";
 
-/// Drops every other capability of this thread and of what it starts. Call it before the first
-/// thread: each has its own.
-pub(super) fn drop_unneeded() {
-    if let Err(error) = try_drop() {
-        tracing::warn!(%error, "capabilities that are not needed could not be dropped");
+/// Drops every other capability of this thread and of what it starts, and gives up what it could
+/// gain. Call it before the first thread: each has its own. What cannot be done is a line in the
+/// log, for the daemon works all the same.
+pub(super) fn keep_what_is_needed(group: Option<&str>) {
+    // Before the capability that this needs is gone. Where even root has it not, the unit sets it.
+    if let Err(error) = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE) {
+        tracing::info!(%error, "the kernel may end this daemon when memory runs out");
     }
-    keep_memory_private();
+    let mut needed = CapsHashSet::from(NEEDED);
+    needed.extend(group.map(|_| FOR_THE_GROUP));
+    let steps = [
+        (
+            "drop capabilities that are not needed",
+            drop_all_but(&needed),
+        ),
+        ("give up new privileges", no_new_privileges()),
+        ("keep memory private", keep_memory_private()),
+    ];
+    for (step, done) in steps {
+        if let Err(error) = done {
+            tracing::warn!(error = format!("{error:#}"), "could not {step}");
+        }
+    }
 }
 
-fn try_drop() -> Result<(), caps::errors::CapsError> {
+fn drop_all_but(needed: &CapsHashSet) -> anyhow::Result<()> {
     // Bounding first: taking from it needs CAP_SETPCAP, which goes with the others.
     if caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP)? {
         for capability in caps::runtime::thread_all_supported() {
-            if !NEEDED.contains(&capability) {
+            if !needed.contains(&capability) {
                 caps::drop(None, CapSet::Bounding, capability)?;
             }
         }
     }
+    // What a program that this one starts would get beside its own.
+    caps::clear(None, CapSet::Ambient)?;
+    caps::clear(None, CapSet::Inheritable)?;
     let permitted = caps::read(None, CapSet::Permitted)?;
-    let kept: CapsHashSet = permitted.intersection(&NEEDED.into()).copied().collect();
+    let kept: CapsHashSet = permitted.intersection(needed).copied().collect();
     caps::set(None, CapSet::Effective, &kept)?;
-    caps::set(None, CapSet::Permitted, &kept)
+    caps::set(None, CapSet::Permitted, &kept)?;
+    Ok(())
+}
+
+/// No program that this one starts gains anything by set-uid bits or file capabilities.
+fn no_new_privileges() -> anyhow::Result<()> {
+    rustix::thread::set_no_new_privs(true).context("PR_SET_NO_NEW_PRIVS")
 }
 
 /// Files are fingerprinted in this process: no core dump, and no debugger of an ordinary user.
-fn keep_memory_private() {
-    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-        tracing::warn!(%error, "core dumps stay possible");
-    }
+fn keep_memory_private() -> anyhow::Result<()> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("PR_SET_DUMPABLE")?;
+    // A limit of 0 holds for what this process starts as well.
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none).context("RLIMIT_CORE")
 }

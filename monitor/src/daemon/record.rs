@@ -6,8 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::sync::mpsc;
 
 use super::core::Core;
+use super::guard::{ClockWatch, Signals};
 use super::output::{Recorded, say};
 use super::parts::Parts;
 use super::privileges;
@@ -24,7 +26,7 @@ use crate::storage::{Mode, Snapshot, Store};
 /// # Errors
 /// When nothing can be watched, or the file cannot be written.
 pub fn record(args: &RecordArgs) -> CommandResult {
-    privileges::drop_unneeded();
+    privileges::keep_what_is_needed(None);
     startup::runtime()?.block_on(recording(args))
 }
 
@@ -72,7 +74,9 @@ async fn run(
     ));
     let end = tokio::time::sleep(args.duration.unwrap_or(Duration::MAX / 4));
     tokio::pin!(end);
-    let mut signals = startup::Signals::new().context("cannot wait for signals")?;
+    let mut signals = Signals::take().context("cannot wait for signals")?;
+    let (sender, mut gaps) = mpsc::channel(8);
+    let _clock = ClockWatch::start(sender).context("cannot watch the clock")?;
     let mut tick = startup::ticks();
     while core.output.error.is_none() {
         tokio::select! {
@@ -83,9 +87,14 @@ async fn run(
                 let flushed = core.output.writer.flush();
                 core.output.error = core.output.error.take().or(flushed.err());
             }
+            Some(gap) = gaps.recv() => core.fact(gap).await,
             () = &mut end => break,
             _ = signals.end() => break,
         }
+    }
+    parts.sensor.stop();
+    while let Some(batch) = parts.batches.recv().await {
+        core.batch(batch).await;
     }
     core.fact(Fact::Tick).await;
     core.finish().await;

@@ -7,8 +7,17 @@ use crate::config::{ConfigError, load_registry};
 use crate::model::{CredentialState, Fact, Record, RegistryChange, Target, Timestamp};
 use crate::storage::Snapshot;
 
-/// Where a target is declared in the registry's files: there and nowhere else it is restored.
-pub(super) type DeclaredIn = HashMap<Target, PathBuf>;
+/// A word of the registry's files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Declaration {
+    /// The file: there and nowhere else the target is restored.
+    pub(super) file: PathBuf,
+    /// What it says.
+    pub(super) change: RegistryChange,
+}
+
+/// What the registry's files declare.
+pub(super) type DeclaredIn = HashMap<Target, Declaration>;
 
 /// A database's content, in the order in which it came about.
 pub(super) fn facts(snapshot: &Snapshot) -> Vec<Record> {
@@ -68,7 +77,7 @@ pub(super) fn declared(
         if latest.get(&change.target) != Some(&&change) {
             changes.push(change.clone());
         }
-        declared_in.insert(change.target, file);
+        declared_in.insert(change.target.clone(), Declaration { file, change });
     }
     for (target, before) in latest {
         let was_a_files = before.by.ends_with(".toml");
@@ -105,7 +114,8 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         let (first, declared_in) = declared(dir.path(), &[]).unwrap();
         assert_eq!(first.len(), 1);
-        assert_eq!(declared_in.get(&first[0].target), Some(&file));
+        let word = declared_in.get(&first[0].target).unwrap();
+        assert_eq!((&word.file, &word.change), (&file, &first[0]));
         let (again, _) = declared(dir.path(), &history(&first)).unwrap();
         assert!(again.is_empty(), "{again:?}");
         std::fs::remove_file(&file).unwrap();

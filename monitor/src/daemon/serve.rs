@@ -1,38 +1,44 @@
 //! The loop of a running daemon, with what happens beside it: the self-test and re-reading.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::anyhow;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::interval;
+use tokio::time::{Instant, interval, timeout_at};
 
 use super::control::{Asked, Context, answer};
 use super::core::Core;
+use super::guard::{Guard, Received, RunMark, Signals, Wish};
 use super::heartbeat::{Beat, Heartbeat};
 use super::output::{Stored, say};
 use super::parts::Parts;
 use super::restore::{self, DeclaredIn};
-use super::startup::{Signals, ticks};
-use crate::cli::CommandResult;
+use super::startup::ticks;
 use crate::config::Config;
 use crate::credential::Found;
 use crate::model::Fact;
 use crate::storage::{Mode, Store, Write};
 
-/// The loop: one task owns all state, and everything comes to it by queues.
+/// How long the name of who stops the daemon may take.
+const NAMED: Duration = Duration::from_millis(300);
+
+/// What the daemon has to watch itself.
+pub(super) struct Own<'a> {
+    pub(super) signals: &'a mut Signals,
+    pub(super) mark: &'a mut RunMark,
+    pub(super) guard: &'a mut Guard,
+}
+
+/// The loop: one task owns all state, and everything comes to it by queues. Ends when a signal has
+/// asked for it, and that was said.
 pub(super) async fn serve(
     core: &mut Core<Stored>,
     parts: &mut Parts,
+    own: Own<'_>,
     mut asked: mpsc::Receiver<Asked>,
     mut context: Context,
     config: &Config,
-) -> CommandResult {
-    let failed = |error: io::Error| anyhow!("cannot wait for signals: {error}");
-    let mut signals = Signals::new().map_err(failed)?;
-    let mut reload = signal(SignalKind::hangup()).map_err(failed)?;
+) {
     let mut tick = ticks();
     let mut slow = interval(Duration::from_secs(10));
     let every = config.sensor.heartbeat;
@@ -54,13 +60,19 @@ pub(super) async fn serve(
                 Beat::Proven => proven = true,
             },
             _ = tick.tick() => core.tick().await,
+            Some(fact) = own.guard.facts.recv() => core.fact(fact).await,
             _ = slow.tick() => {
-                core.output.store_seen();
+                core.output.store_seen(own.mark.beat());
                 let sensor = Arc::clone(&core.sensor);
                 tokio::task::spawn_blocking(move || sensor.watch_control_sockets());
             }
-            _ = reload.recv() => context.declared_in = reread(core, &context, config).await,
-            () = signals.end() => break,
+            received = own.signals.next() => match received.wish {
+                Wish::Stop => break say_stopping(core, parts, received).await,
+                Wish::Reload => {
+                    context.declared_in = reread(core, &context, config).await;
+                    own.guard.in_force(&context.declared_in);
+                }
+            },
         }
         if !context.ready && scanned && proven {
             context.ready = true;
@@ -73,7 +85,20 @@ pub(super) async fn serve(
         }
     }
     heart.end().await;
-    Ok(())
+}
+
+/// Says who stops the daemon, before anything else is done for the end. The sender's own start may
+/// still be on its way: it has arrived when something later has.
+async fn say_stopping(core: &mut Core<Stored>, parts: &mut Parts, received: Received) {
+    let deadline = Instant::now() + NAMED;
+    while let Ok(Some(batch)) = timeout_at(deadline, parts.batches.recv()).await {
+        let later = batch.last().is_some_and(|last| last.time() > received.time);
+        core.batch(batch).await;
+        if later {
+            break;
+        }
+    }
+    core.take(received.stopping()).await;
 }
 
 fn counted(number: usize, what: &str) -> String {

@@ -1,31 +1,30 @@
 //! The start order, the loop, and the end.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::control::{Context, forward};
 use super::core::{Core, Output};
+use super::guard::{Guard, RunMark, Signals};
 use super::output::{Stored, say};
 use super::parts::Parts;
 use super::privileges;
 use super::restore::{self, DeclaredIn};
-use super::serve::serve;
+use super::serve::{Own, serve};
 use crate::cli::{CommandError, CommandResult, StreamFormat};
-use crate::config::{Colour, Config, SinkConfig, SinkKind};
+use crate::config::{Colour, Config, ConfigError, SinkConfig, SinkKind};
 use crate::control::{DEFAULT_STATE_DIR, Server, socket_path};
 use crate::model::{AlertStatus, Fact, RegistryChange, Severity, Timestamp};
 use crate::sinks::Sinks;
 use crate::storage::{Mode, Snapshot, StorageHandle, Store, Write};
 
 /// Where the configuration lies when none is named.
-const CONFIG: &str = "/etc/credwatch/credwatch.toml";
+pub(super) const CONFIG: &str = "/etc/credwatch/credwatch.toml";
 /// How long sinks and database have at the end.
 const END: Duration = Duration::from_secs(5);
 
@@ -44,9 +43,10 @@ pub struct RunOptions {
 /// # Errors
 /// When the configuration is wrong, another daemon runs, or nothing can be watched.
 pub fn run(options: &RunOptions) -> CommandResult {
-    privileges::drop_unneeded();
+    let config = load_config(options.config.as_deref())?;
+    privileges::keep_what_is_needed(config.control.group.as_deref());
     let runtime = runtime()?;
-    let result = runtime.block_on(daemon(options));
+    let result = runtime.block_on(daemon(options, &config));
     // A reader that never reads would hold a thread of stdout for ever.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -95,11 +95,16 @@ pub(super) fn runtime() -> Result<Runtime, CommandError> {
 /// # Errors
 /// Every mistake of the file.
 pub fn load_config(named: Option<&Path>) -> Result<Config, CommandError> {
+    read_config(named).map_err(|error| CommandError::Configuration(error.into()))
+}
+
+/// The same, with the mistakes themselves.
+pub(super) fn read_config(named: Option<&Path>) -> Result<Config, ConfigError> {
     let path = named.unwrap_or(Path::new(CONFIG));
     if named.is_none() && !path.exists() {
         return Ok(Config::default());
     }
-    Config::load(path).map_err(|error| CommandError::Configuration(error.into()))
+    Config::load(path)
 }
 
 /// The kernel's release.
@@ -113,28 +118,6 @@ pub(super) fn ticks() -> Interval {
     let mut ticks = interval(Duration::from_millis(500));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
-}
-
-/// The signals that end a run.
-pub(super) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    pub(super) fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    pub(super) async fn end(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }
 
 /// Brings back what was known, and what the registry's files say. Returns the changes that are
@@ -161,24 +144,38 @@ pub(super) async fn restore<O: Output>(
     Ok((changes, declared_in))
 }
 
-async fn daemon(options: &RunOptions) -> CommandResult {
-    let config = load_config(options.config.as_deref())?;
+async fn daemon(options: &RunOptions, config: &Config) -> CommandResult {
     let state_dir = options.state_dir.clone();
     let state_dir = state_dir.unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR));
     raise_file_limit();
     let mut store = Store::open(&state_dir, Mode::ReadWrite)?;
     let socket = socket_path(&state_dir);
-    let server = Server::bind(&socket, group(&config)?)?;
+    let server = Server::bind(&socket, group(config)?)?;
     let snapshot = store.load()?;
     end_open_alerts(&mut store, &snapshot)?;
-    let sinks = Sinks::open(&sinks(&config, options.output)).map_err(anyhow::Error::from)?;
+    let sinks = Sinks::open(&sinks(config, options.output)).map_err(anyhow::Error::from)?;
     let storage = StorageHandle::start(store)?;
-    let mut parts = Parts::start(&config, &state_dir)?;
-    let mut core = parts.core(&config, Stored::new(storage.clone(), sinks), &state_dir)?;
-    let (changes, declared_in) = restore(&mut core, &config, &snapshot).await?;
+    let mut parts = Parts::start(config, &state_dir)?;
+    let mut core = parts.core(config, Stored::new(storage.clone(), sinks), &state_dir)?;
+    let (changes, declared_in) = restore(&mut core, config, &snapshot).await?;
     let now = Timestamp::now();
     let writes = changes.into_iter().map(|change| Write::Change(now, change));
     storage.commit(writes.collect()).await?;
+    let failed = "the daemon cannot watch itself";
+    let mut signals = Signals::take().context(failed)?;
+    let (mut mark, gap) = RunMark::begin(snapshot.last_run.as_ref()).context(failed)?;
+    if let Some(gap) = gap {
+        core.fact(Fact::Gap { gap }).await;
+    }
+    core.output.store(vec![mark.write()]).await;
+    let mut guard = Guard::start(
+        &state_dir,
+        options.config.clone(),
+        config,
+        &declared_in,
+        storage.clone(),
+    )
+    .context(failed)?;
 
     let (asks, asked) = mpsc::channel(32);
     let server =
@@ -197,7 +194,13 @@ async fn daemon(options: &RunOptions) -> CommandResult {
         state_dir.display(),
         socket.display()
     ));
-    let result = serve(&mut core, &mut parts, asked, context, &config).await;
+    let own = Own {
+        signals: &mut signals,
+        mark: &mut mark,
+        guard: &mut guard,
+    };
+    serve(&mut core, &mut parts, own, asked, context, config).await;
+    drop(guard);
     server.abort();
     let _ = server.await;
     parts.sensor.stop();
@@ -205,12 +208,13 @@ async fn daemon(options: &RunOptions) -> CommandResult {
         core.batch(batch).await;
     }
     core.finish().await;
-    core.output.store_seen();
+    core.output.store_seen(None);
     let Stored { sinks, .. } = core.output;
     sinks.shutdown(END).await;
+    storage.try_enqueue(vec![mark.end()]);
     storage.shutdown().await?;
     say("credwatch has stopped; what it knows is stored");
-    result
+    Ok(())
 }
 
 /// Alerts that were counting repeats when the former daemon ended: their causes begin anew.

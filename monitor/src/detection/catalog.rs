@@ -33,6 +33,8 @@ pub fn entry(id: DetectionId) -> &'static Entry {
         DetectionId::MetadataService => &METADATA_SERVICE,
         DetectionId::HookFailed => &HOOK_FAILED,
         DetectionId::EventsLost => &EVENTS_LOST,
+        DetectionId::NotWatched => &NOT_WATCHED,
+        DetectionId::Tampered => &TAMPERED,
     }
 }
 
@@ -168,6 +170,40 @@ const EVENTS_LOST: Entry = Entry {
               read among many. The numbers are exact.",
     innocent: "A burst of processes or connections on a busy host with a small ring.",
     next: "Raise `sensor.ring_bytes`, and look at what ran at that time.",
+};
+
+const NOT_WATCHED: Entry = Entry {
+    id: DetectionId::NotWatched,
+    title: "Credwatch was stopped or held, or the clock was set",
+    severity: Severity::High,
+    attack: &["T1562.001"],
+    owasp: &[],
+    meaning: "There is a time of which the alerts do not tell everything. Either somebody has told \
+              the daemon to stop, or the former run was killed, or the daemon was held for some \
+              seconds, or the wall clock was set, so that times do not compare. Low when the \
+              init system stopped it, medium after a crash of the host and for the clock.",
+    innocent: "An upgrade or a shutdown (low); an operator who ends the daemon by hand; a host that \
+               was out of memory or starved; a clock that was wrong at boot.",
+    next: "Find out who did it: the summary names the sender of the signal where there was one. \
+           Treat what happened on the host in that time as not seen. Send alerts to a remote sink, \
+           so that the last word is not only on this host.",
+};
+
+const TAMPERED: Entry = Entry {
+    id: DetectionId::Tampered,
+    title: "What Credwatch relies on was changed",
+    severity: Severity::High,
+    attack: &["T1562.001", "T1070"],
+    owasp: &[],
+    meaning: "The database, the fingerprint key, their directory, a registry file, the \
+              configuration or the program itself was replaced, removed or changed by somebody \
+              else, or can no longer be read. Medium for registry, configuration and program, \
+              whose content takes effect by a reload or a restart only.",
+    innocent: "An upgrade before its restart; a registry file or configuration that was edited and \
+               not yet reloaded; a person who has written to the database with sqlite3.",
+    next: "The summary says what and, where it is known, whose file it is now. If the change is \
+           yours, reload (SIGHUP) or restart. If not, keep a copy of what lies there, restore the \
+           database and key from a backup, and look at who was root at that time.",
 };
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ pub(super) fn metadata(actor: &Actor, to: AlertDestination) -> String {
 }
 
 /// `unix:user:deploy by /usr/bin/cat (pid 42, login ana, pts0)`
-fn who(actor: &Actor) -> String {
+pub(super) fn who(actor: &Actor) -> String {
     let exe = actor
         .exe
         .as_ref()

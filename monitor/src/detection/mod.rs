@@ -4,6 +4,7 @@ pub mod catalog;
 mod credential;
 mod describe;
 mod fold;
+mod guard;
 mod health;
 mod identity;
 mod metadata;
@@ -158,6 +159,11 @@ impl Detector {
             | Fact::HookWorks { .. }
             | Fact::SocketClose { .. }
             | Fact::Tick => {}
+            Fact::Stopping { signal, from } => findings.push(self.stopping(signal, from, now)),
+            Fact::Gap { gap } => findings.push(guard::gap(gap, now)),
+            Fact::Tampered { what, path, detail } => {
+                findings.push(guard::tampered(*what, path, detail, now));
+            }
         }
         for finding in findings {
             if !self.settings.enabled(finding.alert.id) {

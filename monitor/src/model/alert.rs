@@ -28,6 +28,10 @@ pub enum DetectionId {
     HookFailed,
     #[serde(rename = "CW-902")]
     EventsLost,
+    #[serde(rename = "CW-903")]
+    NotWatched,
+    #[serde(rename = "CW-904")]
+    Tampered,
 }
 
 impl DetectionId {
@@ -41,13 +45,15 @@ impl DetectionId {
             Self::MetadataService => "CW-203",
             Self::HookFailed => "CW-901",
             Self::EventsLost => "CW-902",
+            Self::NotWatched => "CW-903",
+            Self::Tampered => "CW-904",
         }
     }
 }
 
 impl DetectionId {
     /// All of them, in the order of their ids.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::RetiredCredentialRead,
         Self::RetiredCredentialUsed,
         Self::RetiredIdentityActive,
@@ -55,6 +61,8 @@ impl DetectionId {
         Self::MetadataService,
         Self::HookFailed,
         Self::EventsLost,
+        Self::NotWatched,
+        Self::Tampered,
     ];
 }
 

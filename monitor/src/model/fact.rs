@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Credential, CredentialState, FileId, Fingerprint, LocatedFile, Selector, Task, Timestamp, Usage,
+    Credential, CredentialState, FileId, Fingerprint, Gap, LocatedFile, Origin, Relied, Selector,
+    Task, Timestamp, Usage,
 };
 
 /// A fact and when it happened.
@@ -207,6 +208,28 @@ pub enum Fact {
     },
     /// Nothing happened; time passed. Ends what waits for quiet.
     Tick,
+    /// The daemon was told to stop, and nothing is watched from now on.
+    Stopping {
+        /// The signal's name: `SIGTERM`.
+        signal: String,
+        /// Where it came from.
+        from: Origin,
+    },
+    /// A time that was not watched, or that the clock does not tell right.
+    Gap {
+        /// What happened to it.
+        gap: Gap,
+    },
+    /// Something that the daemon relies on is not as it was.
+    Tampered {
+        /// What it is to the daemon.
+        what: Relied,
+        /// Where it lies.
+        #[serde(with = "super::path")]
+        path: PathBuf,
+        /// What is wrong with it, as the rest of a sentence: `was replaced by another file`.
+        detail: String,
+    },
 }
 
 impl Fact {

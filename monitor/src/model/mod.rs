@@ -6,6 +6,7 @@ pub mod alert;
 pub mod backend;
 pub mod credential;
 pub mod fact;
+pub mod guard;
 pub mod identity;
 pub mod path;
 pub mod task;
@@ -21,6 +22,7 @@ pub use credential::{
     Credential, CredentialKind, CredentialState, FileId, Fingerprint, LocatedFile,
 };
 pub use fact::{Access, Fact, MemoryAccess, Protocol, Record, RegistryChange, Target};
+pub use guard::{Gap, Origin, Relied, Sender};
 pub use identity::Selector;
 pub use task::{ProcessKey, Task};
 pub use time::Timestamp;

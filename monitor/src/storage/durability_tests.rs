@@ -58,6 +58,12 @@ fn expected(writes: &[Write]) -> (Snapshot, Vec<Alert>) {
                 Some(old) => *old = new.as_ref().clone(),
                 None => alerts.push(new.as_ref().clone()),
             },
+            Write::Run(run) => {
+                let last = snapshot.last_run.get_or_insert_with(|| run.clone());
+                if run.started >= last.started {
+                    *last = run.clone();
+                }
+            }
         }
     }
     last_found.retain(|(fingerprint, kind), _| {

@@ -55,6 +55,7 @@ enum Message {
     Commit(Vec<Write>, oneshot::Sender<Result<()>>),
     Enqueue(Vec<Write>),
     Flush(oneshot::Sender<Result<()>>),
+    DataVersion(oneshot::Sender<Result<i64>>),
     Shutdown(oneshot::Sender<Result<()>>),
 }
 
@@ -127,6 +128,12 @@ impl StorageHandle {
         self.ask(Message::Flush).await
     }
 
+    /// A number that changes when another connection has changed the database, by this process or
+    /// any other, and not when this handle has (SQLite's `PRAGMA data_version`).
+    pub async fn data_version(&self) -> Result<i64> {
+        self.ask(Message::DataVersion).await
+    }
+
     /// Stores all that was enqueued before, closes the database and ends the thread. The error is
     /// that of the last try; what could not be stored then is lost.
     pub async fn shutdown(&self) -> Result<()> {
@@ -150,10 +157,10 @@ impl StorageHandle {
         }
     }
 
-    async fn ask(
+    async fn ask<T>(
         &self,
-        message: impl FnOnce(oneshot::Sender<Result<()>>) -> Message,
-    ) -> Result<()> {
+        message: impl FnOnce(oneshot::Sender<Result<T>>) -> Message,
+    ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         self.queue
             .send(message(reply))
@@ -196,6 +203,9 @@ impl Worker {
                 Some(Message::Enqueue(writes)) => self.enqueue(writes),
                 Some(Message::Flush(reply)) => {
                     let _ = reply.send(self.store_pending());
+                }
+                Some(Message::DataVersion(reply)) => {
+                    let _ = reply.send(self.store.data_version());
                 }
                 Some(Message::Shutdown(reply)) => {
                     let stored = self.store_pending();
@@ -438,6 +448,21 @@ mod tests {
             1,
             "the refused commit is not stored: {names:?}"
         );
+    }
+
+    #[tokio::test]
+    async fn what_another_has_written_is_noticed_and_own_writes_are_not() {
+        let state = tempfile::tempdir().unwrap();
+        let store = Store::open(state.path(), Mode::ReadWrite).unwrap();
+        let path = store.path().to_owned();
+        let handle = StorageHandle::start(store).unwrap();
+        let before = handle.data_version().await.unwrap();
+        handle.commit(vec![seen(1, 1)]).await.unwrap();
+        read(state.path());
+        assert_eq!(handle.data_version().await.unwrap(), before);
+        let other = rusqlite::Connection::open(path).unwrap();
+        other.execute("DELETE FROM identity_seen", []).unwrap();
+        assert_ne!(handle.data_version().await.unwrap(), before);
     }
 
     #[tokio::test]

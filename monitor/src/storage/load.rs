@@ -6,7 +6,7 @@ use rusqlite::types::FromSqlError;
 use rusqlite::{Params, Row};
 
 use super::values::{named, path_of};
-use super::{Result, Snapshot, StorageError, Store};
+use super::{Result, Run, Snapshot, StorageError, Store};
 use crate::model::{
     Alert, Credential, FileId, Fingerprint, LocatedFile, RegistryChange, Selector, Target,
     Timestamp, Usage, UsageKey,
@@ -59,6 +59,14 @@ impl Store {
                 [],
                 alert_of,
             )?,
+            last_run: self
+                .rows(
+                    "SELECT started, pid, boot_id, last_seen, last_seen_boot, ended
+                     FROM run ORDER BY started DESC LIMIT 1",
+                    [],
+                    run_of,
+                )?
+                .pop(),
         };
         transaction.finish().map_err(|source| self.failed(source))?;
         Ok(snapshot)
@@ -73,6 +81,12 @@ impl Store {
         )?;
         alerts.reverse();
         Ok(alerts)
+    }
+
+    pub(super) fn data_version(&self) -> Result<i64> {
+        self.connection
+            .pragma_query_value(None, "data_version", |row| row.get(0))
+            .map_err(|source| self.failed(source))
     }
 
     fn files(&self) -> Result<Vec<(Timestamp, LocatedFile)>> {
@@ -220,6 +234,17 @@ fn credential_of(row: &Row<'_>, start: usize) -> rusqlite::Result<Credential> {
         subject: optional_selector(row, start + 3)?,
         issued: time(row, start + 4)?,
         expires: time(row, start + 5)?,
+    })
+}
+
+fn run_of(row: &Row<'_>) -> rusqlite::Result<Run> {
+    Ok(Run {
+        started: Timestamp(row.get(0)?),
+        pid: row.get(1)?,
+        boot_id: row.get(2)?,
+        last_seen: Timestamp(row.get(3)?),
+        last_seen_boot: row.get::<_, i64>(4)?.cast_unsigned(),
+        ended: row.get::<_, Option<i64>>(5)?.map(Timestamp),
     })
 }
 

@@ -65,6 +65,25 @@ pub enum Write {
     },
     /// An alert; takes the place of the one with the same `alert_id`.
     Alert(Box<Alert>),
+    /// A run of the daemon; takes the place of what was known of it.
+    Run(Run),
+}
+
+/// A run of the daemon. One that is not the present one and has no end was killed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// When it began to watch. Names the run.
+    pub started: Timestamp,
+    /// Its process.
+    pub pid: u32,
+    /// The kernel's name for the time since the host was booted.
+    pub boot_id: String,
+    /// When it was last known to run.
+    pub last_seen: Timestamp,
+    /// The same moment in nanoseconds since boot, which nobody can set.
+    pub last_seen_boot: u64,
+    /// When it had said that it ends.
+    pub ended: Option<Timestamp>,
 }
 
 /// All that a daemon needs to go on where it stopped.
@@ -84,6 +103,8 @@ pub struct Snapshot {
     /// Alerts that were still counting repeats, oldest first. The times of an alert's process and
     /// credential come back in whole microseconds, as they are printed.
     pub open_alerts: Vec<Alert>,
+    /// The run that began last.
+    pub last_run: Option<Run>,
 }
 
 /// An open database.

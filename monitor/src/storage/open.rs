@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::schema::{self, APPLICATION_ID, MIGRATIONS};
 use super::{FILE_NAME, Mode, Result, StorageError, Store};
@@ -183,12 +184,17 @@ fn prepare_directory(state_dir: &Path) -> Result<PathBuf> {
 
 /// Says who may open it in the system's words, which SQLite's "unable to open" does not, and takes
 /// away permissions that somebody gave to others.
+///
+/// Asks without opening: closing a descriptor of the file would let go of the locks that another
+/// connection of this process has on it (fcntl(2)), and the next program to close the database
+/// would take itself for the last and remove the write-ahead log under the daemon.
 fn check_access(path: &Path, mode: Mode, status: &fs::Metadata) -> Result<()> {
-    OpenOptions::new()
-        .read(true)
-        .write(mode == Mode::ReadWrite)
-        .open(path)
-        .map_err(|source| io_error("open", path, source))?;
+    let access = match mode {
+        Mode::ReadWrite => Access::READ_OK | Access::WRITE_OK,
+        Mode::ReadOnly => Access::READ_OK,
+    };
+    accessat(CWD, path, access, AtFlags::EACCESS)
+        .map_err(|error| io_error("open", path, error.into()))?;
     if mode == Mode::ReadWrite && status.mode() & 0o077 != 0 {
         tracing::warn!(
             path = %path.display(),
@@ -283,6 +289,23 @@ mod tests {
         fs::set_permissions(&state, Permissions::from_mode(0o777)).unwrap();
         let error = Store::open(&state, Mode::ReadWrite).unwrap_err();
         assert!(error.to_string().contains("chmod 0700"), "{error}");
+    }
+
+    #[test]
+    fn a_reader_in_the_same_process_leaves_the_locks_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let _store = Store::open(root.path(), Mode::ReadWrite).unwrap();
+        let path = root.path().join(FILE_NAME);
+        let inode = format!(":{} ", fs::metadata(&path).unwrap().ino());
+        let pid = format!(" {} ", std::process::id());
+        let locked = || {
+            let locks = fs::read_to_string("/proc/locks").unwrap();
+            let mut lines = locks.lines();
+            lines.any(|line| line.contains(&pid) && line.contains(&inode))
+        };
+        assert!(locked());
+        drop(Store::open(root.path(), Mode::ReadOnly).unwrap());
+        assert!(locked());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::Write;
+use super::{Run, Write};
 use crate::model::alert::{AlertAncestor, AlertCredential, AlertDestination, AlertProcess};
 use crate::model::{
     Alert, AlertStatus, Credential, CredentialKind, CredentialState, DetectionId, Evidence, FileId,
@@ -89,6 +89,14 @@ pub(super) fn some_of_each() -> Vec<Write> {
             last: time,
         },
         Write::Alert(Box::new(alert("a-1", time, AlertStatus::Open))),
+        Write::Run(Run {
+            started: time,
+            pid: 4242,
+            boot_id: "7a0c4bd5-64be-4a4c-92bd-1c9d7a5e9f30".to_owned(),
+            last_seen: time,
+            last_seen_boot: 7,
+            ended: None,
+        }),
     ]
 }
 
@@ -254,6 +262,27 @@ fn usage() -> impl Strategy<Value = Usage> {
         )
 }
 
+fn run() -> impl Strategy<Value = Run> {
+    (
+        0..3_i64,
+        any::<u32>(),
+        "[ab]",
+        time(),
+        any::<u64>(),
+        option::of(time()),
+    )
+        .prop_map(
+            |(started, pid, boot_id, last_seen, last_seen_boot, ended)| Run {
+                started: Timestamp(started),
+                pid,
+                boot_id,
+                last_seen,
+                last_seen_boot,
+                ended,
+            },
+        )
+}
+
 /// Any list of writes.
 pub(super) fn writes(most: usize) -> impl Strategy<Value = Vec<Write>> {
     let write = prop_oneof![
@@ -275,6 +304,7 @@ pub(super) fn writes(most: usize) -> impl Strategy<Value = Vec<Write>> {
             };
             Write::Alert(Box::new(alert(&id, time, status)))
         }),
+        run().prop_map(Write::Run),
     ];
     vec(write, 0..most)
 }

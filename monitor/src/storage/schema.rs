@@ -7,7 +7,10 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i32 = 0x4352_5744;
 
 /// All migrations, in order. One that was released is never changed: a new one is added.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_runs.sql"),
+];
 
 /// How many migrations a database has been through.
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<u32> {
@@ -63,6 +66,7 @@ mod tests {
             "table usage ",
             "table alert ",
             "table meta ",
+            "table run ",
         ] {
             assert!(
                 tables(&whole).iter().any(|row| row.starts_with(name)),

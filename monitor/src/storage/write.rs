@@ -3,7 +3,7 @@
 use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior};
 
 use super::values::{bits, count, name_of, path_value};
-use super::{Result, StorageError, Store, Write};
+use super::{Result, Run, StorageError, Store, Write};
 use crate::model::{Alert, Credential, LocatedFile, RegistryChange, Target, Timestamp, Usage};
 
 impl Store {
@@ -81,6 +81,7 @@ fn store(to: &Transaction<'_>, write: &Write) -> Result<(), Failure> {
             Ok(())
         }
         Write::Alert(alert) => upsert_alert(to, alert),
+        Write::Run(run) => upsert_run(to, run),
     }
 }
 
@@ -210,6 +211,26 @@ fn upsert_usage(to: &Connection, usage: &Usage) -> Result<(), Failure> {
         usage.first.0,
         usage.last.0,
         count(usage.count),
+    ))?;
+    Ok(())
+}
+
+fn upsert_run(to: &Connection, run: &Run) -> Result<(), Failure> {
+    prepare(
+        to,
+        "INSERT INTO run (started, pid, boot_id, last_seen, last_seen_boot, ended)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (started) DO UPDATE SET
+             pid = excluded.pid, boot_id = excluded.boot_id, last_seen = excluded.last_seen,
+             last_seen_boot = excluded.last_seen_boot, ended = excluded.ended",
+    )?
+    .execute((
+        run.started.0,
+        run.pid,
+        &run.boot_id,
+        run.last_seen.0,
+        bits(run.last_seen_boot),
+        run.ended.map(|at| at.0),
     ))?;
     Ok(())
 }

@@ -277,6 +277,15 @@ impl<'a> Daemon<'a> {
 
     /// The same with a say in how.
     pub(super) fn start_with(place: &'a Place, adapt: impl FnOnce(&mut Command)) -> Self {
+        Self::launch(place, Command::new(program()), adapt)
+    }
+
+    /// The same by a command to which the daemon's own arguments are added.
+    pub(super) fn start_by(place: &'a Place, command: Command) -> Self {
+        Self::launch(place, command, |_| {})
+    }
+
+    fn launch(place: &'a Place, mut command: Command, adapt: impl FnOnce(&mut Command)) -> Self {
         let append = |name: &str| {
             let mut options = File::options();
             options
@@ -285,7 +294,6 @@ impl<'a> Daemon<'a> {
                 .open(place.at(name))
                 .unwrap()
         };
-        let mut command = Command::new(program());
         command
             .arg("run")
             .arg("--config")
@@ -330,8 +338,13 @@ impl<'a> Daemon<'a> {
     }
 
     /// Ends it as an operator would: it must end well and soon.
-    pub(super) fn stop(mut self) {
+    pub(super) fn stop(self) {
         signal(self.child.id(), rustix::process::Signal::TERM);
+        self.ended_well();
+    }
+
+    /// Waits until it has ended as it was told to.
+    pub(super) fn ended_well(mut self) {
         let status = self.ended();
         assert_eq!(status.code(), Some(0), "{status}: {}", self.place.log());
         let log = self.place.log();

@@ -6,8 +6,8 @@ use monitor::config::DetectionConfig;
 use monitor::detection::Detector;
 use monitor::model::{
     Access, Alert, AlertStatus, Credential, CredentialKind, CredentialState, Fact, FileId,
-    Fingerprint, LocatedFile, MemoryAccess, Protocol, Record, RegistryChange, Selector, Target,
-    Task, Timestamp, Usage, UsageKey,
+    Fingerprint, Gap, LocatedFile, MemoryAccess, Origin, Protocol, Record, RegistryChange, Relied,
+    Selector, Sender, Target, Task, Timestamp, Usage, UsageKey,
 };
 use monitor::recording::{self, Writer};
 use proptest::collection::vec;
@@ -198,6 +198,43 @@ fn host() -> impl Strategy<Value = Fact> {
     ]
 }
 
+/// What the daemon notices about itself.
+fn own() -> impl Strategy<Value = Fact> {
+    let sender = || {
+        let parts = (0..4_u32, uid(), option::of(text()));
+        parts.prop_map(|(pid, uid, program)| Sender { pid, uid, program })
+    };
+    let origin = prop_oneof![
+        Just(Origin::Kernel),
+        Just(Origin::Unknown),
+        sender().prop_map(Origin::Process),
+        sender().prop_map(Origin::Claimed),
+    ];
+    let gap = prop_oneof![
+        any::<u64>().prop_map(|lasted| Gap::Held { lasted }),
+        (time(), time()).prop_map(|(from, to)| Gap::ClockSet { from, to }),
+        (any::<u32>(), time(), time(), any::<u64>(), any::<bool>()).prop_map(
+            |(pid, started, last_seen, unwatched, rebooted)| Gap::Unsaid {
+                pid,
+                started,
+                last_seen,
+                unwatched,
+                rebooted,
+            }
+        ),
+    ];
+    let what = select(vec![Relied::Database, Relied::Registry, Relied::Program]);
+    prop_oneof![
+        (text(), origin).prop_map(|(signal, from)| Fact::Stopping { signal, from }),
+        gap.prop_map(|gap| Fact::Gap { gap }),
+        (what, text(), text()).prop_map(|(what, path, detail)| Fact::Tampered {
+            what,
+            path: path.into(),
+            detail
+        }),
+    ]
+}
+
 fn fact() -> impl Strategy<Value = Fact> {
     let access = select(vec![
         Access::Open,
@@ -238,6 +275,7 @@ fn fact() -> impl Strategy<Value = Fact> {
         3 => located(),
         2 => change(),
         3 => host(),
+        1 => own(),
         1 => usage(),
         1 => Just(Fact::Tick),
         2 => (task(), text()).prop_map(|(task, path)| Fact::Exec { task, path }),

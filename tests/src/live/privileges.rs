@@ -1,0 +1,158 @@
+//! What the daemon keeps of root: exactly what it needs, and each of it is needed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::process::Command;
+
+use monitor::model::{CredentialState, DetectionId};
+use rustix::process::Signal;
+
+use super::daemon::{Daemon, Place, program, shared};
+use super::host::{Account, SshKey, act, command, run, signal};
+
+const CHOWN: u64 = 1 << 0;
+const DAC_READ_SEARCH: u64 = 1 << 2;
+const SETUID: u64 = 1 << 7;
+const SYS_ADMIN: u64 = 1 << 21;
+
+/// The lines of a thread's status.
+fn status(pid: u32, thread: &str) -> BTreeMap<String, String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{thread}/status")).unwrap();
+    let lines = text.lines().filter_map(|line| line.split_once(":\t"));
+    lines
+        .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+        .collect()
+}
+
+/// Every thread of the daemon holds these capabilities, and can get no others.
+fn holds_exactly(daemon: &Daemon<'_>, expected: u64) {
+    let pid = daemon.pid();
+    let threads: Vec<_> = fs::read_dir(format!("/proc/{pid}/task"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(threads.len() > 5, "{threads:?}");
+    for thread in threads {
+        let status = status(pid, &thread);
+        let held = |name: &str| u64::from_str_radix(&status[name], 16).unwrap();
+        for (name, expected) in [
+            ("CapEff", expected),
+            ("CapPrm", expected),
+            ("CapBnd", expected),
+            ("CapInh", 0),
+            ("CapAmb", 0),
+        ] {
+            let of = &status["Name"];
+            assert_eq!(held(name), expected, "{name} of the thread {of}");
+        }
+        assert_eq!(status["NoNewPrivs"], "1");
+    }
+}
+
+#[test]
+fn it_keeps_what_it_needs_and_works_with_that() {
+    let _host = shared();
+    let place = Place::new();
+    let account = Account::new();
+    let key = SshKey::ed25519(place.root().join("deploy"));
+    let daemon = Daemon::start(&place);
+    let needed = SYS_ADMIN | DAC_READ_SEARCH | SETUID;
+    holds_exactly(&daemon, needed);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core"));
+    let words: Vec<_> = core.unwrap().split_whitespace().collect();
+    assert_eq!(words[..6], ["Max", "core", "file", "size", "0", "0"]);
+
+    // The self-test has passed, its child's change of uid too.
+    let hooks = place.status().hooks;
+    assert!(hooks.iter().all(|hook| hook.attached && hook.fired > 0));
+    // An alert, and a new file of somebody else in a directory that nobody else may enter.
+    place.retire(&key.path);
+    let done = run(&mut command("cat", &[&key.path]));
+    let read = DetectionId::RetiredCredentialRead;
+    place.wait("an alert", done.is(read));
+    let private = place.root().join("private");
+    fs::create_dir(&private).unwrap();
+    let new = SshKey::ed25519(private.join("new"));
+    for path in [&new.path, &private] {
+        chown(path, Some(account.uid), Some(account.gid)).unwrap();
+    }
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).unwrap();
+    place.known(&new.path);
+    // A reload.
+    let text = format!("[[credential]]\npath = {:?}\nstate = \"decoy\"\n", new.path);
+    fs::write(place.at("registry.d/new.toml"), text).unwrap();
+    signal(daemon.pid(), Signal::HUP);
+    place.until("the decoy", || {
+        place.known(&new.path).state == CredentialState::Decoy
+    });
+    let done = run(&mut command("cat", &[&new.path]));
+    place.wait("the decoy", done.is(DetectionId::DecoyTouched));
+    holds_exactly(&daemon, needed);
+    let errors = place.all(|alert| alert.id == DetectionId::HookFailed);
+    assert_eq!(errors, []);
+    daemon.stop();
+}
+
+#[test]
+fn a_group_of_the_control_socket_is_one_more() {
+    let _host = shared();
+    let account = Account::new();
+    let place = Place::with(&format!("[control]\ngroup = {:?}", account.name));
+    let daemon = Daemon::start(&place);
+    holds_exactly(&daemon, SYS_ADMIN | DAC_READ_SEARCH | SETUID | CHOWN);
+    daemon.stop();
+}
+
+/// The program without one capability.
+fn without(capability: &str) -> Command {
+    command(
+        "setpriv",
+        &[&format!("--bounding-set=-{capability}"), &program()],
+    )
+}
+
+#[test]
+fn each_of_them_is_needed() {
+    let _host = shared();
+    let account = Account::new();
+    let fails = |place: &Place, capability: &str, says: &str| {
+        let mut run = without(capability);
+        run.arg("run")
+            .arg("--config")
+            .arg(place.at("credwatch.toml"));
+        run.arg("--state-dir").arg(place.state());
+        let done = act(&mut run);
+        let errors = String::from_utf8_lossy(&done.output.stderr);
+        assert_eq!(done.output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains(says), "{errors}");
+    };
+    fails(&Place::new(), "sys_admin", "needs CAP_SYS_ADMIN");
+    let group = format!("[control]\ngroup = {:?}", account.name);
+    fails(&Place::with(&group), "chown", "Operation not permitted");
+
+    let place = Place::new();
+    let daemon = Daemon::start_by(&place, without("setuid"));
+    let alert = place.wait("the self-test", |alert| alert.id == DetectionId::HookFailed);
+    assert!(alert.summary.contains("self_test"), "{}", alert.summary);
+    daemon.stop();
+
+    let place = Place::new();
+    let private = place.root().join("private");
+    fs::create_dir(&private).unwrap();
+    let key = SshKey::ed25519(private.join("key"));
+    let own = SshKey::ed25519(place.root().join("own"));
+    for path in [&key.path, &private] {
+        chown(path, Some(account.uid), Some(account.gid)).unwrap();
+        let mode = fs::Permissions::from_mode(0o700);
+        fs::set_permissions(path, mode).unwrap();
+    }
+    let daemon = Daemon::start_by(&place, without("dac_read_search"));
+    place.known(&own.path);
+    let known = place.credentials();
+    assert!(known.iter().all(|of| !of.paths.contains(&key.path)));
+    daemon.stop();
+    let _daemon = Daemon::start(&place);
+    place.known(&key.path);
+}

@@ -62,6 +62,8 @@ pub struct Options {
     pub system_call_hook: bool,
     /// Most events of one thread in a second, of those that concern no credential.
     pub rate_cap: u32,
+    /// Whether to read what resolvers answer.
+    pub dns: bool,
     /// Looks into files that appear in credential directories.
     pub inspect: Inspect,
 }
@@ -125,7 +127,13 @@ impl Sensor {
             Err("switched off by `sensor.permission_events`".to_owned())
         };
         let mut ground = ground(&mut loaded, kernel, &marks);
-        let ladder = Ladder::climb(options.backend, options.system_call_hook, &mut ground);
+        let left_out = (!options.dns).then_some(Hook::Dns);
+        let ladder = Ladder::climb(
+            options.backend,
+            options.system_call_hook,
+            left_out,
+            &mut ground,
+        );
         let (sender, receiver) = mpsc::channel(BATCHES);
         let drain = Drain {
             rings,
@@ -367,6 +375,10 @@ impl Sensor {
             tried: standing.tried.clone(),
             blind_to: standing.spec.blind_to,
             fix: standing.spec.fix,
+            remark: (hook == Hook::Dns)
+                .then(|| self.shared.garbled())
+                .filter(|count| *count > 0)
+                .map(|count| format!("{count} messages from port 53 were garbled")),
             by_choice: rung.is_none() && standing.spec.rungs.iter().any(|rung| rung.by_choice),
         }
     }

@@ -15,6 +15,7 @@ mod holding;
 mod identities;
 mod moving;
 mod namespaces;
+mod naming;
 mod quiet;
 mod reading;
 mod recording;

@@ -8,7 +8,7 @@ use std::io::BufReader;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use monitor::model::{Fact, Record};
 use monitor::recording::Reader;
@@ -33,9 +33,11 @@ impl Recording {
         record.arg("--config").arg(config);
         record.stdout(Stdio::null()).stderr(Stdio::null());
         let child = record.spawn().unwrap();
-        place.until("the recording has begun", || {
-            fs::metadata(&file).is_ok_and(|of| of.len() > 2_000)
-        });
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while fs::metadata(&file).is_ok_and(|of| of.len() < 2_000) || !file.exists() {
+            assert!(Instant::now() < deadline, "the recording does not begin");
+            std::thread::sleep(Duration::from_millis(20));
+        }
         Self { child, file }
     }
 
@@ -287,6 +289,42 @@ fn garbage_from_port_53_is_counted_and_harms_nothing() {
     assert_eq!(place.status().lost, lost);
     let log = place.log();
     assert!(!log.contains("panicked"), "{log}");
+    daemon.stop();
+}
+
+#[test]
+fn a_flood_of_answers_is_capped_and_counted() {
+    const FLOOD: u64 = 5_000;
+    // Names that others wait for would be capped too.
+    let _host = alone();
+    let place = Place::with("[sensor]\nrate_cap = 100");
+    let network = network(&place);
+    let daemon = Daemon::start(&place);
+    let before = place.hook("dns");
+    let (resolver, client) = network.within(|| {
+        let bind = |at: &str| std::net::UdpSocket::bind(at).unwrap();
+        (bind("198.51.100.1:53"), bind("198.51.100.2:0"))
+    });
+    client.connect(resolver.local_addr().unwrap()).unwrap();
+    let answer = resolver::answer(&format!("host9.{}", zone("flood")));
+    let begun = Instant::now();
+    for _ in 0..FLOOD {
+        resolver
+            .send_to(&answer, client.local_addr().unwrap())
+            .unwrap();
+        client.recv(&mut [0; 512]).unwrap();
+    }
+    let seconds = begun.elapsed().as_secs() + 2;
+    let cpus = u64::try_from(std::thread::available_parallelism().unwrap().get()).unwrap();
+    let after = place.hook("dns");
+    let (fired, capped) = (after.fired - before.fired, after.capped - before.capped);
+    // Others may ask for names on this host, and the heartbeat goes on.
+    assert!(fired >= FLOOD && fired < FLOOD + 1_000, "{after:?}");
+    assert!(
+        fired - capped <= 100 * cpus * seconds,
+        "{before:?} {after:?}"
+    );
+    assert_eq!(after.lost, before.lost);
     daemon.stop();
 }
 

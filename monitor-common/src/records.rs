@@ -64,7 +64,7 @@ pub mod kind {
     pub const KEY: u16 = 17;
     /// [`super::CappedRecord`]: events of a process that were not delivered.
     pub const CAPPED: u16 = 18;
-    /// An answer of the domain name system.
+    /// [`super::DnsRecord`]: bytes of the domain name system's answers.
     pub const DNS: u16 = 19;
 }
 
@@ -457,6 +457,32 @@ shared! {
         pub hook: u32,
         /// 0.
         pub reserved: u32,
+    }
+}
+
+/// Most bytes of a datagram, or of a piece of a stream, that one record carries: what resolvers
+/// send at most by default is as long (<https://www.dnsflagday.net/2020/>).
+pub const DNS_BYTES: usize = 1_232;
+
+shared! {
+    /// Bytes that a resolver sent to a socket of this host.
+    pub struct DnsRecord = 1_280 {
+        /// Header.
+        pub header: Header,
+        /// Cookie of the socket that asked.
+        pub socket: u64,
+        /// TCP: the sequence number of the first byte. UDP: 0.
+        pub sequence: u32,
+        /// Bytes of the packet from the first of these on: more than `len` where a datagram is cut.
+        pub left: u32,
+        /// IPPROTO number.
+        pub protocol: u16,
+        /// How many of `bytes` are written. 0 where a TCP stream begins.
+        pub len: u16,
+        /// 0.
+        pub reserved: u32,
+        /// A message, or a piece of a stream of them.
+        pub bytes: [u8; DNS_BYTES],
     }
 }
 

@@ -65,3 +65,7 @@ pub static WATCHED_SOCKETS: HashMap<FileKey, u32, 1_024, NO_PREALLOC> = HashMap:
 /// capped is in the counters.
 #[btf_map]
 pub static RATES: LruHashMap<u32, Rate, 16_384> = LruHashMap::new();
+
+/// How many answers of resolvers are told on each CPU. They come to sockets, not from threads.
+#[btf_map]
+pub static ANSWER_RATES: PerCpuArray<Rate, 1> = PerCpuArray::new();

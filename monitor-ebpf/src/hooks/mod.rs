@@ -3,6 +3,7 @@
 
 mod capability;
 mod connect;
+mod dns;
 mod exec;
 mod exit;
 mod file_access;

@@ -105,6 +105,8 @@ pub struct SensorConfig {
     /// How often every hook is made to fire by a harmless act.
     #[serde(deserialize_with = "duration::deserialize")]
     pub heartbeat: Duration,
+    /// Whether what resolvers answer is read, which gives addresses their names.
+    pub dns: bool,
 }
 
 impl Default for SensorConfig {
@@ -117,6 +119,7 @@ impl Default for SensorConfig {
             system_call_hook: false,
             rate_cap: 4_096,
             heartbeat: Duration::from_secs(4),
+            dns: true,
         }
     }
 }

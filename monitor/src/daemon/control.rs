@@ -180,7 +180,8 @@ fn status(core: &Core<Stored>, context: &Context) -> Status {
             name: hook.name.to_owned(),
             note: hook
                 .failure()
-                .map(|_| format!("not seen: {}; see `credwatch doctor`", hook.blind_to)),
+                .map(|_| format!("not seen: {}; see `credwatch doctor`", hook.blind_to))
+                .or_else(|| hook.remark.clone()),
             backend: hook.backend,
             attached: hook.attached,
             fired: hook.fired,

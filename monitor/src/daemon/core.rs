@@ -147,7 +147,7 @@ impl<O: Output> Core<O> {
                 }
                 Decoded::Look(look) => self.look(*look).await,
                 // The sensor resolves these before it delivers.
-                Decoded::UnixSocket { .. } => {}
+                Decoded::UnixSocket { .. } | Decoded::Dns(_) => {}
             }
         }
     }

@@ -27,6 +27,7 @@ pub fn doctor(config: &Config) -> Result<Doctor, CommandError> {
         backend: config.sensor.backend,
         system_call_hook: config.sensor.system_call_hook,
         rate_cap: config.sensor.rate_cap,
+        dns: config.sensor.dns,
         // Nothing is watched but the test's own file.
         inspect: Arc::new(|_, _| None),
     })

@@ -41,6 +41,7 @@ impl Parts {
             backend: config.sensor.backend,
             system_call_hook: config.sensor.system_call_hook,
             rate_cap: config.sensor.rate_cap,
+            dns: config.sensor.dns,
             inspect: Arc::new(move |file, path| {
                 inspect_open(file, path, &for_sensor).ok().flatten()
             }),

@@ -2,8 +2,13 @@
 //! file, or an error that is counted; never a panic.
 
 mod clock;
+mod dns;
+mod dns_stream;
+mod names;
 mod path;
 mod record;
 
 pub use clock::Clock;
+pub use dns::{Garbled, names};
+pub use names::{DnsBytes, Names};
 pub use record::{DecodeError, Decoded, Look, LookReason, decode, file_id, hook, task};

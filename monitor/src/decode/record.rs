@@ -4,13 +4,14 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
 use monitor_common::{
-    CappedRecord, CloseRecord, ConnectRecord, FileKey, FileRecord, Header, Hook, IdentityRecord,
-    KeyRecord, MemoryRecord, NamedFileRecord, ProcessRecord, SeenName, TaskInfo, TaskRecord,
-    UnixRecord, kind, way,
+    CappedRecord, CloseRecord, ConnectRecord, DnsRecord, FileKey, FileRecord, Header, Hook,
+    IdentityRecord, KeyRecord, MemoryRecord, NamedFileRecord, ProcessRecord, SeenName, TaskInfo,
+    TaskRecord, UnixRecord, kind, way,
 };
 use zerocopy::FromBytes;
 
 use super::clock::Clock;
+use super::names::DnsBytes;
 use super::path::forward;
 use crate::model::{Access, Fact, FileId, MemoryAccess, Protocol, Record, Task, Timestamp};
 
@@ -30,6 +31,8 @@ pub enum Decoded {
         /// The socket's inode.
         file: FileId,
     },
+    /// A resolver answered; the sensor puts together what it says.
+    Dns(DnsBytes),
 }
 
 impl Decoded {
@@ -39,6 +42,8 @@ impl Decoded {
             Self::Fact(record) => record.fact.task(),
             Self::Look(look) => Some(&look.task),
             Self::UnixSocket { task, .. } => Some(task),
+            // An answer comes to a socket, whoever reads it.
+            Self::Dns(_) => None,
         }
     }
 
@@ -48,6 +53,7 @@ impl Decoded {
             Self::Fact(record) => record.time,
             Self::Look(look) => look.time,
             Self::UnixSocket { time, .. } => *time,
+            Self::Dns(dns) => dns.time,
         }
     }
 }
@@ -240,6 +246,20 @@ pub fn decode(bytes: &Bytes, clock: &Clock) -> Result<Decoded, DecodeError> {
                 count: record.count,
             }
         }
+        kind::DNS => {
+            let record: DnsRecord = body(bytes, header.kind)?;
+            let len = usize::from(record.len);
+            let start = size_of::<DnsRecord>() - record.bytes.len();
+            let end = start + len.min(record.bytes.len());
+            return Ok(Decoded::Dns(DnsBytes {
+                time,
+                socket: record.socket,
+                protocol: protocol(record.protocol),
+                sequence: record.sequence,
+                bytes: bytes.slice(start..end),
+                cut: u32::from(record.len) < record.left,
+            }));
+        }
         unknown => return Err(DecodeError::Kind(unknown)),
     };
     Ok(Decoded::Fact(Record { time, fact }))
@@ -394,7 +414,7 @@ mod tests {
                 raw[..2].copy_from_slice(&kind.to_ne_bytes());
                 let sizes = [
                     0, 904, 904, 128, 128, 152, 152, 936, 936, 160, 144, 176, 136, 152, 152, 152, 240,
-                    200, 144, 3,
+                    200, 144, 1_280,
                 ];
                 raw.resize(sizes[usize::from(kind)], 0xa5);
             }

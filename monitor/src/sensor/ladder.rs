@@ -73,13 +73,18 @@ pub(super) struct Ladder {
 
 impl Ladder {
     /// Takes the best rung of each hook that loads and attaches.
-    pub(super) fn climb(prefer: Option<Backend>, by_choice: bool, ground: &mut Ground<'_>) -> Self {
+    pub(super) fn climb(
+        prefer: Option<Backend>,
+        by_choice: bool,
+        left_out: Option<Hook>,
+        ground: &mut Ground<'_>,
+    ) -> Self {
         let mut ladder = Self {
             standings: Vec::with_capacity(HOOKS.len()),
             prefer,
             by_choice,
         };
-        for spec in HOOKS {
+        for spec in HOOKS.iter().filter(|spec| Some(spec.hook) != left_out) {
             let mut standing = Standing {
                 spec,
                 at: None,

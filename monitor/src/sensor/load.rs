@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use aya::maps::MapType;
 use aya::programs::{
-    BtfTracePoint, CgroupAttachMode, CgroupSockAddr, FEntry, FExit, Iter, KProbe, Lsm,
-    ProgramError, ProgramType,
+    BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, FEntry, FExit,
+    Iter, KProbe, Lsm, ProgramError, ProgramType,
 };
 use aya::sys::{BpfHelper, is_helper_supported, is_map_supported};
 use aya::{Btf, Ebpf, EbpfLoader};
@@ -179,6 +179,7 @@ impl Loaded {
             aya::programs::Program::KProbe(found) => found.unload(),
             aya::programs::Program::BtfTracePoint(found) => found.unload(),
             aya::programs::Program::CgroupSockAddr(found) => found.unload(),
+            aya::programs::Program::CgroupSkb(found) => found.unload(),
             aya::programs::Program::Iter(found) => found.unload(),
             _ => Ok(()),
         };
@@ -238,6 +239,15 @@ impl Loaded {
                 found
                     .attach(root, CgroupAttachMode::Single)
                     .map_err(explain)?;
+            }
+            Attach::CgroupIngress => {
+                let root = cgroup2_root().ok_or("no cgroup v2 hierarchy is mounted")?;
+                let root =
+                    File::open(&root).map_err(|error| format!("{}: {error}", root.display()))?;
+                let found: &mut CgroupSkb = found.try_into().map_err(explain)?;
+                found.load().map_err(explain)?;
+                let (kind, mode) = (CgroupSkbAttachType::Ingress, CgroupAttachMode::Single);
+                found.attach(root, kind, mode).map_err(explain)?;
             }
             Attach::TaskIterator => {
                 let found: &mut Iter = found.try_into().map_err(explain)?;

@@ -67,6 +67,8 @@ pub struct Options {
     pub system_call_hook: bool,
     /// Most events of one thread in a second, of those that concern no credential.
     pub rate_cap: u32,
+    /// Whether to read what resolvers answer.
+    pub dns: bool,
     /// Looks into files that appear in credential directories.
     pub inspect: Inspect,
 }
@@ -132,7 +134,13 @@ impl Sensor {
         };
         let follower = Follower::new(&shared);
         let mut ground = ground(&mut loaded, kernel, &marks, &follower);
-        let ladder = Ladder::climb(options.backend, options.system_call_hook, &mut ground);
+        let left_out = (!options.dns).then_some(Hook::Dns);
+        let ladder = Ladder::climb(
+            options.backend,
+            options.system_call_hook,
+            left_out,
+            &mut ground,
+        );
         let (sender, receiver) = mpsc::channel(BATCHES);
         let drain = Drain {
             rings,
@@ -395,6 +403,10 @@ impl Sensor {
             tried: standing.tried.clone(),
             blind_to: standing.spec.blind_to,
             fix: standing.spec.fix,
+            remark: (hook == Hook::Dns)
+                .then(|| self.shared.garbled())
+                .filter(|count| *count > 0)
+                .map(|count| format!("{count} messages from port 53 were garbled")),
             by_choice: rung.is_none() && standing.spec.rungs.iter().any(|rung| rung.by_choice),
         }
     }

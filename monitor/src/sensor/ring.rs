@@ -19,8 +19,8 @@ use super::control_sockets::ControlSockets;
 use super::family::Family;
 use super::maps::Counters;
 use super::shared::Shared;
-use crate::decode::{self, Decoded};
-use crate::model::{Fact, Record, Timestamp};
+use crate::decode::{self, Decoded, DnsBytes, Names};
+use crate::model::{Fact, Protocol, Record, Timestamp};
 
 /// Most records that one batch takes from the ring, so that a flood does not grow it without end.
 const BATCH: usize = 4_096;
@@ -54,6 +54,7 @@ impl Drain {
         let mut next_losses = Instant::now();
         let mut records = Records::default();
         let mut family = Family::new(self.shared.own_pid);
+        let mut names = Names::default();
         let waiter = match Waiter::new(&self.rings, &self.shared, self.interval) {
             Ok(waiter) => waiter,
             Err(error) => {
@@ -89,10 +90,13 @@ impl Drain {
                 }
             }
             seen.sort_by_key(|(_, decoded)| decoded.time());
-            let mut batch: Vec<_> = seen
-                .into_iter()
-                .filter_map(|(hook, decoded)| self.take_in(hook, decoded, &mut family))
-                .collect();
+            let mut batch = Vec::with_capacity(seen.len());
+            for (hook, decoded) in seen {
+                match decoded {
+                    Decoded::Dns(dns) => batch.extend(self.take_names(&dns, &mut names)),
+                    decoded => batch.extend(self.take_in(hook, decoded, &mut family)),
+                }
+            }
             if Instant::now() >= next_losses || stopping {
                 next_losses = Instant::now() + LOSSES_EVERY;
                 self.shared.adjust_clock();
@@ -100,6 +104,7 @@ impl Drain {
                     &mut known,
                     &mut known_mark_losses,
                     &mut undecodable,
+                    &mut names,
                     &mut batch,
                 );
             }
@@ -142,9 +147,20 @@ impl Drain {
                 }
                 _ => {}
             },
-            Decoded::Look(_) => {}
+            Decoded::Look(_) | Decoded::Dns(_) => {}
         }
         Some(decoded)
+    }
+
+    /// What a resolver's answer names. An empty datagram is the self-test's.
+    fn take_names(&self, dns: &DnsBytes, names: &mut Names) -> impl Iterator<Item = Decoded> {
+        let records = if dns.protocol == Protocol::Udp && dns.bytes.is_empty() {
+            self.shared.count_heard(Hook::Dns);
+            Vec::new()
+        } else {
+            names.take(dns)
+        };
+        records.into_iter().map(Decoded::Fact)
     }
 
     fn losses(
@@ -152,6 +168,7 @@ impl Drain {
         known: &mut [Vec<HookCounters>],
         known_mark_losses: &mut u64,
         undecodable: &mut u64,
+        names: &mut Names,
         batch: &mut Vec<Decoded>,
     ) {
         let time = self.shared.now().1;
@@ -184,6 +201,11 @@ impl Drain {
         if *undecodable > 0 {
             lost("decode", None, std::mem::take(undecodable));
         }
+        let given_up = names.take_given_up();
+        if given_up > 0 {
+            lost("dns_streams", None, given_up);
+        }
+        self.shared.count_garbled(names.take_garbled());
     }
 }
 

@@ -38,6 +38,7 @@ pub(super) struct Shared {
     mark_folded: AtomicU64,
     mark_losses: AtomicU64,
     mark_errors: AtomicU64,
+    garbled: AtomicU64,
 }
 
 /// What came by marks.
@@ -92,6 +93,7 @@ impl Shared {
             mark_folded: AtomicU64::new(0),
             mark_losses: AtomicU64::new(0),
             mark_errors: AtomicU64::new(0),
+            garbled: AtomicU64::new(0),
         })
     }
 
@@ -277,6 +279,15 @@ impl Shared {
 
     pub(super) fn count_mark_error(&self) {
         self.mark_errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Messages from port 53 that were none.
+    pub(super) fn count_garbled(&self, count: u64) {
+        self.garbled.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn garbled(&self) -> u64 {
+        self.garbled.load(Ordering::Relaxed)
     }
 
     /// An open whose actor could not be named is lost too.

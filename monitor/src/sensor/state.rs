@@ -28,6 +28,8 @@ pub struct HookState {
     pub capped: u64,
     /// What was tried before and did not hold.
     pub tried: Vec<Tried>,
+    /// What else there is to say.
+    pub remark: Option<String>,
     /// What is not seen without it.
     pub blind_to: &'static str,
     /// What would let it be seen.

@@ -7,7 +7,7 @@ use monitor::control::protocol::Doctor;
 use monitor::model::DetectionId;
 use monitor::model::alert::AlertStatus;
 
-use super::daemon::{Daemon, Place, shared};
+use super::daemon::{Daemon, Place, patiently, shared};
 use super::host::act;
 
 /// Links of programs at cgroups that a process holds: their ids, with the hook that each is at.
@@ -77,7 +77,7 @@ fn a_hook_that_is_detached_is_told_within_ten_seconds_and_put_back() {
     for link in &found {
         detach(*link);
     }
-    let deadline = before + Duration::from_secs(10) * super::daemon::patience();
+    let deadline = before + patiently(Duration::from_secs(10));
     let gone = |hook: &str| {
         place.all(|alert| {
             alert.id == DetectionId::HookFailed

@@ -3,11 +3,12 @@
 use std::io::BufReader;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use monitor::model::{Access, DetectionId, Fact, Record};
 use monitor::recording::Reader;
 
-use super::daemon::{Daemon, Place, alone};
+use super::daemon::{Daemon, Place, alone, patiently};
 use super::host::{SshKey, command, compile, run};
 
 /// Opens and closes a file so many times, and reads it as often on one descriptor.
@@ -66,13 +67,13 @@ fn record(place: &Place, file: &Path) -> Child {
     place.until("the recording has begun", || {
         std::fs::metadata(file).is_ok_and(|of| of.len() > 2_000)
     });
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    std::thread::sleep(patiently(Duration::from_secs(2)));
     child
 }
 
 /// Ends a recording and gives what it holds.
 fn facts(mut recorder: Child, file: &Path) -> Vec<Fact> {
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    std::thread::sleep(patiently(Duration::from_secs(2)));
     super::host::signal(recorder.id(), rustix::process::Signal::TERM);
     assert!(recorder.wait().unwrap().success());
     let file = std::fs::File::open(file).unwrap();

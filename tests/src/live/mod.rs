@@ -19,6 +19,7 @@ mod holding;
 mod identities;
 mod moving;
 mod namespaces;
+mod naming;
 mod privileges;
 mod quiet;
 mod reading;

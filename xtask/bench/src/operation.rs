@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     hint::black_box,
     io::Read as _,
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -24,16 +24,18 @@ pub(crate) enum Operation {
     OpenReadClose,
     OpenReadCloseWatched,
     Connect,
+    Datagram,
     ForkExec,
 }
 
 impl Operation {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Getpid,
         Self::OpenClose,
         Self::OpenReadClose,
         Self::OpenReadCloseWatched,
         Self::Connect,
+        Self::Datagram,
         Self::ForkExec,
     ];
 
@@ -45,6 +47,7 @@ impl Operation {
             Self::OpenReadClose => "open, read, close",
             Self::OpenReadCloseWatched => "the same of a credential",
             Self::Connect => "connect on loopback",
+            Self::Datagram => "datagram on loopback",
             Self::ForkExec => "fork, exec /bin/true",
         }
     }
@@ -57,6 +60,7 @@ impl Operation {
             Self::OpenReadClose => "open_read_close",
             Self::OpenReadCloseWatched => "open_read_close_watched",
             Self::Connect => "connect",
+            Self::Datagram => "datagram",
             Self::ForkExec => "fork_exec",
         }
     }
@@ -71,6 +75,8 @@ pub(crate) struct Stage {
     credential: PathBuf,
     listener: TcpListener,
     address: SocketAddr,
+    /// Connected with itself.
+    datagrams: UdpSocket,
 }
 
 impl Stage {
@@ -85,12 +91,15 @@ impl Stage {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .context("cannot listen on the loopback address")?;
         let address = listener.local_addr()?;
+        let datagrams = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        datagrams.connect(datagrams.local_addr()?)?;
         Ok(Self {
             root,
             unwatched,
             credential,
             listener,
             address,
+            datagrams,
         })
     }
 
@@ -104,6 +113,10 @@ impl Stage {
                 Operation::OpenReadClose => read(&self.unwatched)?,
                 Operation::OpenReadCloseWatched => read(&self.credential)?,
                 Operation::Connect => self.connect()?,
+                Operation::Datagram => {
+                    self.datagrams.send(b".")?;
+                    self.datagrams.recv(&mut [0])?;
+                }
                 Operation::ForkExec => {
                     let status = Command::new("/bin/true").stdin(Stdio::null()).status()?;
                     ensure!(status.success(), "/bin/true failed");

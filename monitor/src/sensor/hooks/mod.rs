@@ -26,6 +26,8 @@ pub(super) enum Attach {
     Tracepoint(&'static str),
     /// At the root of the cgroup v2 hierarchy.
     CgroupRoot(&'static str),
+    /// On packets for sockets, at the root of the cgroup v2 hierarchy.
+    CgroupIngress,
     /// Iterator over tasks, read once at start.
     TaskIterator,
     /// Permission marks of fanotify on the files: no program of the kernel half.
@@ -44,7 +46,7 @@ impl Attach {
             Self::Lsm(_) => Backend::Lsm,
             Self::Kprobe(_) => Backend::Kprobe,
             Self::Tracepoint(_) => Backend::Tracepoint,
-            Self::CgroupRoot(_) => Backend::Cgroup,
+            Self::CgroupRoot(_) | Self::CgroupIngress => Backend::Cgroup,
             Self::TaskIterator => Backend::Iterator,
             Self::Marks => Backend::Fanotify,
             Self::Connector => Backend::Connector,
@@ -62,6 +64,7 @@ impl fmt::Display for Attach {
             Self::Kprobe(function) => write!(f, "kprobe {function}"),
             Self::Tracepoint(name) => write!(f, "tp_btf {name}"),
             Self::CgroupRoot(name) => write!(f, "cgroup {name}"),
+            Self::CgroupIngress => f.write_str("cgroup_skb ingress"),
             Self::TaskIterator => f.write_str("iter task"),
             Self::Marks => f.write_str("fanotify open_perm"),
             Self::Connector => f.write_str("process connector"),

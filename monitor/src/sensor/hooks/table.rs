@@ -221,6 +221,14 @@ pub(in crate::sensor) const HOOKS: &[HookSpec] = &[
         fix: CGROUP,
     },
     HookSpec {
+        hook: Hook::Dns,
+        capability: Capability::Network,
+        rungs: rungs![["dns" CgroupIngress()]],
+        beside: None,
+        blind_to: "the names of addresses",
+        fix: CGROUP,
+    },
+    HookSpec {
         hook: Hook::SocketClose,
         capability: Capability::Network,
         rungs: rungs![["socket_close_tp" Tracepoint("tcp_destroy_sock")]],

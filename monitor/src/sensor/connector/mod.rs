@@ -228,7 +228,11 @@ impl Connector {
 
     /// Serves until the sensor stops, on a thread of its own. Losses are told as facts too.
     pub(super) fn serve(&self, outlet: &impl Outlet) {
-        if let Err(error) = priority::raise() {
+        let wants = Wants::from_bits(self.wants.load(Ordering::Relaxed));
+        // Only paths of programs are read in a race against their end.
+        if wants.processes
+            && let Err(error) = priority::raise()
+        {
             tracing::warn!(
                 %error,
                 "programs that end at once will often have no path: the process connector's \

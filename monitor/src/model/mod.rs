@@ -8,6 +8,7 @@ pub mod credential;
 pub mod fact;
 pub mod identity;
 pub mod path;
+pub mod system_file;
 pub mod task;
 pub mod time;
 pub mod usage;
@@ -22,6 +23,7 @@ pub use credential::{
 };
 pub use fact::{Access, Fact, MemoryAccess, Protocol, Record, RegistryChange, Target};
 pub use identity::Selector;
+pub use system_file::SystemFile;
 pub use task::{ProcessKey, Task};
 pub use time::Timestamp;
 pub use usage::{Usage, UsageKey};

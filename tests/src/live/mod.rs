@@ -17,6 +17,7 @@ mod identities;
 mod moving;
 mod namespaces;
 mod quiet;
+mod reaching;
 mod reading;
 mod recording;
 mod secrets;

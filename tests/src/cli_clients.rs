@@ -135,6 +135,8 @@ fn alert(alert_id: &str, status: AlertStatus) -> Alert {
         process: None,
         credential: None,
         destination: None,
+        target: None,
+        path: None,
         evidence: None,
         attack: vec!["T1552.004".to_owned()],
         owasp: vec!["NHI1".to_owned()],
@@ -449,6 +451,7 @@ fn without_a_daemon_the_database_is_read_and_left_as_it_is() {
                 first: TIME,
                 last: TIME,
                 count: 3,
+                name: None,
             }),
             Write::IdentitySeen {
                 selector: identity,

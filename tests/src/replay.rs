@@ -1,11 +1,14 @@
 //! Recordings through the pipeline: what each detection says, and that it says it again. Needs
 //! neither root nor a kernel.
 
+mod attempts;
 mod attribution;
 mod binary;
 mod detections;
 mod folding;
 mod guarding;
 mod properties;
+mod reaching;
 mod story;
+mod touching;
 mod usage;

@@ -50,6 +50,8 @@ fn hostile(alert_id: &str) -> Alert {
             last_used: None,
         }),
         destination: None,
+        target: None,
+        path: None,
         evidence: Some(Evidence::Read),
         attack: vec!["T1552.004".into(), "T1078".into()],
         owasp: vec!["NHI1".into()],

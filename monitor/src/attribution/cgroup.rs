@@ -7,6 +7,8 @@ pub struct Placement {
     pub unit: Option<String>,
     /// The innermost container's id.
     pub container: Option<String>,
+    /// The user's slice, `user-1000.slice`: all that is in it runs for one person or account.
+    pub user_slice: Option<String>,
 }
 
 impl Placement {
@@ -16,6 +18,7 @@ impl Placement {
         Self {
             unit: self.unit.or(other.unit),
             container: self.container.or(other.container),
+            user_slice: self.user_slice.or(other.user_slice),
         }
     }
 
@@ -62,6 +65,9 @@ pub fn placement(path: &str) -> Placement {
             .any(|ending| component.ends_with(ending))
         {
             found.unit = Some(component.to_owned());
+        }
+        if component.starts_with("user-") && component.ends_with(".slice") {
+            found.user_slice = Some(component.to_owned());
         }
         below_runtime |= GROUPS.iter().any(|group| component.starts_with(group));
     }

@@ -1,12 +1,27 @@
 //! What the host said of itself, as facts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::model::FileId;
 
 /// Half of the cgroups whose paths are kept. Whoever tells of them forgets whom it has told after
 /// as many, so that what is dropped here is told anew when it is met again.
 const GENERATION: usize = 65_536;
 
-/// Names of uids and paths of cgroups.
+/// Half of the addresses whose names are kept: the network says how many there are.
+const ADDRESSES: usize = 32_768;
+/// Names of one address that are kept, the latest: servers of many names share addresses.
+const NAMES: usize = 4;
+/// Longest name of the domain name system in its written form, in bytes (RFC 1035, 2.3.4).
+const NAME_BYTES: usize = 253;
+/// Longest label of one.
+const LABEL_BYTES: usize = 63;
+/// Half of the programs that are kept. Few hosts have run a tenth of it.
+const PROGRAMS: usize = 16_384;
+
+/// Names of uids and addresses, paths of cgroups, and what programs lie where.
 #[derive(Debug, Clone, Default)]
 pub struct Host {
     users: HashMap<u32, String>,
@@ -14,6 +29,18 @@ pub struct Host {
     /// were told of longest ago are dropped, a generation at a time.
     cgroups: HashMap<u64, String>,
     older: HashMap<u64, String>,
+    names: HashMap<IpAddr, VecDeque<Arc<str>>>,
+    older_names: HashMap<IpAddr, VecDeque<Arc<str>>>,
+    programs: HashMap<FileId, Program>,
+    older_programs: HashMap<FileId, Program>,
+}
+
+/// A program of this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Program {
+    path: Arc<str>,
+    /// Whether nobody but root could have made it what it is.
+    is_roots: bool,
 }
 
 impl Host {
@@ -33,6 +60,65 @@ impl Host {
         self.cgroups.insert(id, path.to_owned());
     }
 
+    /// Takes in what an address was just called. What is no name is dropped: it came from the
+    /// network.
+    pub fn set_name(&mut self, address: IpAddr, name: &str) {
+        let name = name.strip_suffix('.').unwrap_or(name);
+        if !is_name(name) {
+            return;
+        }
+        let address = address.to_canonical();
+        if self.names.len() >= ADDRESSES && !self.names.contains_key(&address) {
+            self.older_names = std::mem::take(&mut self.names);
+        }
+        let before = self.older_names.remove(&address);
+        let names = self
+            .names
+            .entry(address)
+            .or_insert_with(|| before.unwrap_or_default());
+        names.retain(|known| !known.eq_ignore_ascii_case(name));
+        names.push_front(name.to_ascii_lowercase().into());
+        names.truncate(NAMES);
+    }
+
+    /// What an address was called, the latest name first.
+    pub fn names(&self, address: IpAddr) -> impl Iterator<Item = &str> {
+        let address = address.to_canonical();
+        let names = self.names.get(&address);
+        let names = names.or_else(|| self.older_names.get(&address));
+        names.into_iter().flatten().map(AsRef::as_ref)
+    }
+
+    /// Takes in that a program lies at a path of this host.
+    pub fn set_program(&mut self, file: FileId, path: &str, owner: u32, mode: u32) {
+        if self.programs.len() >= PROGRAMS && !self.programs.contains_key(&file) {
+            self.older_programs = std::mem::take(&mut self.programs);
+        }
+        let program = Program {
+            path: path.into(),
+            is_roots: owner == 0 && mode & 0o022 == 0,
+        };
+        self.programs.insert(file, program);
+    }
+
+    /// Whether an inode is the program that lies at this path of this host: a process may have
+    /// mounts of its own, and another file at that path.
+    pub fn has_program(&self, file: FileId, path: &str) -> bool {
+        self.program(file, path).is_some()
+    }
+
+    /// Whether, besides, nobody but root could have put it there.
+    pub fn has_program_of_root(&self, file: FileId, path: &str) -> bool {
+        self.program(file, path).is_some_and(|of| of.is_roots)
+    }
+
+    fn program(&self, file: FileId, path: &str) -> Option<&Program> {
+        let known = self.programs.get(&file);
+        known
+            .or_else(|| self.older_programs.get(&file))
+            .filter(|program| &*program.path == path)
+    }
+
     /// The name of a uid.
     pub fn user(&self, uid: u32) -> Option<&str> {
         self.users.get(&uid).map(String::as_str)
@@ -47,9 +133,70 @@ impl Host {
     }
 }
 
+/// Whether a text is a name as hosts have them (RFC 1123, 2.1), or one of the names with
+/// underscores that are about services.
+fn is_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=LABEL_BYTES).contains(&label.len())
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    text.len() <= NAME_BYTES && text.split('.').all(is_label)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_latest_names_of_an_address_are_kept_and_only_names() {
+        let mut host = Host::default();
+        let address: IpAddr = "192.0.2.7".parse().unwrap();
+        let mapped: IpAddr = "::ffff:192.0.2.7".parse().unwrap();
+        for name in ["a.example", "B.example.", "c.example", "a.example"] {
+            host.set_name(address, name);
+        }
+        for bad in ["", ".", "a..b", "a b", "x\u{1b}[31m", "ä.example"] {
+            host.set_name(address, bad);
+        }
+        host.set_name(address, &"a.".repeat(127));
+        host.set_name(address, &"a".repeat(64));
+        let names: Vec<_> = host.names(mapped).collect();
+        let longest = "a.".repeat(126) + "a";
+        assert_eq!(names, [&longest, "a.example", "c.example", "b.example"]);
+        host.set_name(mapped, "d.example");
+        assert_eq!(host.names(address).count(), 4);
+        assert_eq!(host.names(address).next(), Some("d.example"));
+    }
+
+    #[test]
+    fn names_are_bounded_and_the_latest_are_kept() {
+        let mut host = Host::default();
+        let address = |number: u32| IpAddr::from(std::net::Ipv4Addr::from(number));
+        let last = u32::try_from(ADDRESSES).unwrap() * 5 / 2;
+        for number in 0..last {
+            host.set_name(address(number), "a.example");
+        }
+        assert!(host.names.len() + host.older_names.len() <= 2 * ADDRESSES);
+        assert_eq!(host.names(address(last - 1)).count(), 1);
+        assert_eq!(host.names(address(0)).count(), 0);
+    }
+
+    #[test]
+    fn a_program_is_known_by_inode_and_path_and_whose_it_is() {
+        let mut host = Host::default();
+        let file = |ino| FileId { dev: 1, ino };
+        host.set_program(file(1), "/usr/bin/ssh", 0, 0o755);
+        host.set_program(file(2), "/opt/agent", 998, 0o755);
+        host.set_program(file(3), "/opt/open", 0, 0o777);
+        assert!(host.has_program_of_root(file(1), "/usr/bin/ssh"));
+        assert!(!host.has_program(file(4), "/usr/bin/ssh"));
+        assert!(!host.has_program(file(1), "/usr/bin/scp"));
+        assert!(host.has_program(file(2), "/opt/agent"));
+        assert!(!host.has_program_of_root(file(2), "/opt/agent"));
+        assert!(!host.has_program_of_root(file(3), "/opt/open"));
+    }
 
     #[test]
     fn cgroups_are_bounded_and_the_latest_are_kept() {

@@ -70,6 +70,20 @@ impl Actor {
         &self.selectors[0]
     }
 
+    /// Whether another process is the same actor: it has no rights that this one lacks, and runs in
+    /// the same service or container. What runs for one user, be it in sessions or services of the
+    /// user's own, is one actor.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let (task, of) = (&self.task, &other.task);
+        let same_rights =
+            task.uid == of.uid && (of.euid == of.uid || [task.uid, task.euid].contains(&of.euid));
+        let slice = &self.placement.user_slice;
+        let same_slice = slice.is_some()
+            && *slice == other.placement.user_slice
+            && self.placement.container == other.placement.container;
+        same_rights && (same_slice || self.identity() == other.identity())
+    }
+
     /// As alerts carry it.
     pub fn to_alert(&self) -> AlertProcess {
         AlertProcess {

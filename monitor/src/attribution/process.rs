@@ -30,6 +30,9 @@ pub struct Process {
     parent: ProcessKey,
     ended: Option<Timestamp>,
     reads: Vec<Held>,
+    /// Whether its program was there before anybody looked, so that it may have read more than is
+    /// known.
+    from_before: bool,
 }
 
 /// A credential as it stood when it was read.
@@ -51,6 +54,8 @@ struct Held {
     last: Timestamp,
     /// Whether the program that runs now has read it, and not one before it or a parent.
     own: bool,
+    /// Whether it may still lie in memory: a child gets its parent's, a new program an empty one.
+    in_memory: bool,
 }
 
 /// What [`Processes::has_read`] found.
@@ -74,29 +79,46 @@ impl Processes {
     pub fn started(&mut self, task: &Task, exe: Option<&str>, now: Timestamp) {
         let process = self.known(task, now);
         process.task = task.clone();
+        process.from_before = false;
         if let Some(exe) = exe {
             process.exe = Some(exe.into());
             // What the program before has read is held still, and a read by this one is its own.
             for held in &mut process.reads {
                 held.own = false;
+                held.in_memory = false;
             }
+        }
+    }
+
+    /// A process that was there already.
+    pub fn running(&mut self, task: &Task, exe: Option<&str>, now: Timestamp) {
+        let is_new = !self.table.contains_key(&task.key());
+        self.started(task, exe, now);
+        if let Some(process) = self.table.get_mut(&task.key()) {
+            process.from_before = is_new;
         }
     }
 
     /// A child, which runs its parent's program and holds what that has read.
     pub fn forked(&mut self, task: &Task, now: Timestamp) {
-        let (exe, inherited) = self
+        let (exe, inherited, from_before) = self
             .table
             .get(&task.parent())
-            .map(|parent| (parent.exe.clone(), parent.reads.clone()))
+            .map(|parent| (parent.exe.clone(), parent.reads.clone(), parent.from_before))
             .unwrap_or_default();
         let child = self.known(task, now);
         // Hooks may deliver out of order: what the child has already done is newer.
+        let runs_another = child.exe.is_some();
         child.exe = child.exe.take().or(exe);
+        child.from_before |= from_before && !runs_another;
         for held in inherited {
             let credential = &held.reading.credential.fingerprint;
             if !child.reads.iter().any(|own| own.is_of(credential)) {
-                child.reads.push(Held { own: false, ..held });
+                child.reads.push(Held {
+                    own: false,
+                    in_memory: held.in_memory && !runs_another,
+                    ..held
+                });
             }
         }
     }
@@ -185,7 +207,40 @@ impl Processes {
             began: now,
             last: now,
             own: true,
+            in_memory: true,
         });
+    }
+
+    /// The secret that a task may have in memory: read by its program, or by the one that it was
+    /// forked from. Of several the one that should not be used, else the latest.
+    pub fn holds(&self, task: &Task) -> Option<Arc<Reading>> {
+        let reads = &self.table.get(&task.key())?.reads;
+        reads
+            .iter()
+            .filter(|held| held.in_memory && held.reading.credential.kind.is_secret())
+            .max_by_key(|held| (held.matters(), held.last))
+            .map(|held| Arc::clone(&held.reading))
+    }
+
+    /// Whether a task runs a program that was started before anybody looked, or nothing was heard
+    /// of it: then what it has read is not all known.
+    pub fn is_from_before(&self, task: &Task) -> bool {
+        self.table
+            .get(&task.key())
+            .is_none_or(|process| process.from_before)
+    }
+
+    /// A task's parents, nearest first, each with its program's inode and path.
+    pub fn lineage(&self, task: &Task) -> impl Iterator<Item = (ProcessKey, FileId, &str)> {
+        let mut next = self.table.get(&task.key()).map(|known| known.parent);
+        next = next.or_else(|| Some(task.parent()));
+        std::iter::from_fn(move || {
+            let key = next.take().filter(|key| key.pid != 0)?;
+            let parent = self.table.get(&key)?;
+            next = Some(parent.parent).filter(|above| *above != key);
+            let exe = parent.exe.as_deref().unwrap_or_default();
+            Some((key, parent.task.exe, exe))
+        })
     }
 
     /// What a task, or one that it was forked from, has read within `window`.
@@ -216,6 +271,7 @@ impl Processes {
             parent: task.parent(),
             ended: None,
             reads: Vec::new(),
+            from_before: false,
         })
     }
 
@@ -355,6 +411,49 @@ mod tests {
         table.ended(&new, after(1));
         assert_eq!(table.with_pid(7, after(59_000)), Some(&new));
         assert_eq!(table.with_pid(7, after(70_000)), None);
+    }
+
+    #[test]
+    fn memory_is_inherited_by_a_fork_and_emptied_by_a_new_program() {
+        let mut table = Processes::default();
+        table.started(&task(2, 1), Some("/usr/sbin/nginx"), NOW);
+        table.read(&task(2, 1), reading("a", CredentialState::Retired), NOW);
+        table.read(
+            &task(2, 1),
+            reading("b", CredentialState::Active),
+            after(10),
+        );
+        let mut public = reading("c", CredentialState::Active);
+        public.credential.kind = CredentialKind::SshAuthorizedKey;
+        table.read(&task(2, 1), public, after(20));
+        table.forked(&task(3, 2), after(30));
+        let held = |table: &Processes, pid, ppid| {
+            let held = table.holds(&task(pid, ppid))?;
+            Some(held.credential.fingerprint.to_string())
+        };
+        assert_eq!(held(&table, 3, 2).as_deref(), Some("a"));
+        table.started(&task(3, 2), Some("/bin/sh"), after(40));
+        assert_eq!(held(&table, 3, 2), None);
+        assert_eq!(held(&table, 2, 1).as_deref(), Some("a"));
+        // The fork is told of behind the child's exec.
+        table.started(&task(4, 2), Some("/bin/sh"), after(50));
+        table.forked(&task(4, 2), after(45));
+        assert_eq!(held(&table, 4, 2), None);
+    }
+
+    #[test]
+    fn what_ran_before_is_told_from_what_was_seen_to_start() {
+        let mut table = Processes::default();
+        table.running(&task(2, 1), Some("/usr/sbin/nginx"), NOW);
+        table.forked(&task(3, 2), NOW);
+        assert!(table.is_from_before(&task(2, 1)) && table.is_from_before(&task(3, 2)));
+        table.started(&task(3, 2), Some("/bin/sh"), NOW);
+        assert!(!table.is_from_before(&task(3, 2)));
+        // The list of what runs may come behind the first event of a process.
+        table.started(&task(4, 1), Some("/bin/sh"), NOW);
+        table.running(&task(4, 1), Some("/bin/sh"), NOW);
+        assert!(!table.is_from_before(&task(4, 1)));
+        assert!(table.is_from_before(&task(9, 1)));
     }
 
     #[test]

@@ -61,7 +61,10 @@ fn table(rows: &[Usage]) -> String {
             (&row.key.fingerprint).into(),
             (&row.key.identity).into(),
             or_dash(&row.key.exe),
-            or_dash(&row.key.destination),
+            match &row.name {
+                Some(name) => format!("{name} ({})", row.key.destination).into(),
+                None => or_dash(&row.key.destination),
+            },
             seconds(row.first).into(),
             seconds(row.last).into(),
             row.count.into(),

@@ -24,6 +24,12 @@ pub struct DetectionConfig {
     pub read_then_connect_window: Duration,
     /// For `CW-203`.
     pub metadata_service: MetadataServiceConfig,
+    /// For `CW-205` and `CW-206`: who may look into other processes.
+    pub process_memory: AllowedConfig,
+    /// For `CW-207`: who may speak to agents and container runtimes.
+    pub control_sockets: AllowedConfig,
+    /// For `CW-208`: who may read and change the system's own secrets.
+    pub system_secrets: AllowedConfig,
     /// Detections that raise nothing.
     pub disabled: Vec<DetectionId>,
 }
@@ -42,9 +48,20 @@ impl Default for DetectionConfig {
             fold_max: Duration::from_secs(3600),
             read_then_connect_window: Duration::from_secs(60),
             metadata_service: MetadataServiceConfig::default(),
+            process_memory: AllowedConfig::default(),
+            control_sockets: AllowedConfig::default(),
+            system_secrets: AllowedConfig::default(),
             disabled: Vec::new(),
         }
     }
+}
+
+/// Who may do a thing, besides those that do it on every host.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct AllowedConfig {
+    /// Identities and executables.
+    pub allowed: Vec<ActorPattern>,
 }
 
 /// Who may ask a cloud's metadata service for credentials.

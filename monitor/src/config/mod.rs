@@ -11,7 +11,7 @@ mod sinks;
 
 use std::path::Path;
 
-pub use detection::{ActorPattern, DetectionConfig, MetadataServiceConfig};
+pub use detection::{ActorPattern, AllowedConfig, DetectionConfig, MetadataServiceConfig};
 pub use error::{ConfigError, Problem};
 pub use registry_files::load_registry;
 pub use sections::{ControlConfig, DiscoveryConfig, RegistryConfig, SensorConfig};
@@ -114,18 +114,29 @@ impl Config {
 
 fn read_detection<'i>(reader: &mut Reader<'i>, mut value: Value<'i>) -> DetectionConfig {
     let whole = value.clone();
-    // The table inside is read on its own, for errors as good as those of the others.
-    let mut inner = None;
-    if let toml::de::DeValue::Table(table) = value.get_mut() {
-        inner = table.remove("metadata_service");
-    }
-    let inner = inner.map(|inner| reader.section("[detection.metadata_service]", inner));
+    // The tables inside are read on their own, for errors as good as those of the others.
+    let mut inner = |name: &str| match value.get_mut() {
+        toml::de::DeValue::Table(table) => table.remove(name),
+        _ => None,
+    };
+    let metadata_service = inner("metadata_service");
+    let allowed = ["process_memory", "control_sockets", "system_secrets"]
+        .map(|name| (format!("[detection.{name}]"), inner(name)));
+    let metadata_service =
+        metadata_service.and_then(|inner| reader.section("[detection.metadata_service]", inner));
+    let [process_memory, control_sockets, system_secrets] = allowed.map(|(place, inner)| {
+        let inner = inner.and_then(|inner| reader.section(&place, inner));
+        inner.unwrap_or_default()
+    });
     let Some(mut detection) = reader.section::<DetectionConfig>("[detection]", value) else {
         return DetectionConfig::default();
     };
-    if let Some(Some(inner)) = inner {
-        detection.metadata_service = inner;
+    if let Some(metadata_service) = metadata_service {
+        detection.metadata_service = metadata_service;
     }
+    detection.process_memory = process_memory;
+    detection.control_sockets = control_sockets;
+    detection.system_secrets = system_secrets;
     if detection.fold_quiet > detection.fold_max {
         let written = whole.get_ref().get("fold_quiet").is_some();
         let key = if written { "fold_quiet" } else { "fold_max" };

@@ -48,6 +48,7 @@ fn the_shipped_file_has_every_key() {
         fields_of::<ControlConfig>(),
         fields_of::<DetectionConfig>(),
         fields_of::<MetadataServiceConfig>(),
+        fields_of::<AllowedConfig>(),
         fields_of::<SensorConfig>(),
         fields_of::<sinks::Written>(),
     ];
@@ -71,7 +72,7 @@ fn the_shipped_examples_are_valid() {
         }
     }
     examples.retain(|example| !example.is_empty());
-    assert_eq!(examples.len(), 4);
+    assert_eq!(examples.len(), 7);
     for example in examples {
         assert_ne!(parse(&example).unwrap(), Config::default(), "{example}");
     }
@@ -92,6 +93,10 @@ fn a_whole_file_is_taken() {
         fold_quiet = "1m 30s"
         disabled = ["CW-203"]
         metadata_service.allowed = ["unix:user:cloud-*"]
+        [detection.control_sockets]
+        allowed = ["/opt/agent/bin/*", "systemd:unit:ci.service"]
+        [detection.system_secrets]
+        allowed = ["systemd:unit:backup.service"]
         [sensor]
         ring_bytes = 65536
         wakeup_interval = "5ms"
@@ -106,6 +111,9 @@ fn a_whole_file_is_taken() {
     assert!(!config.detection.enabled(DetectionId::MetadataService));
     assert!(config.detection.enabled(DetectionId::DecoyTouched));
     assert_eq!(config.detection.metadata_service.allowed.len(), 1);
+    assert_eq!(config.detection.control_sockets.allowed.len(), 2);
+    assert_eq!(config.detection.system_secrets.allowed.len(), 1);
+    assert_eq!(config.detection.process_memory.allowed, []);
     assert_eq!(config.sensor.ring_bytes, 65536);
     assert!(!config.sensor.permission_events);
     assert_eq!(
@@ -215,7 +223,7 @@ proptest! {
 
     #[test]
     fn no_values_make_it_panic(
-        section in "\\[{1,2}(discovery|detection|sensor|sinks|control|x|detection\\.metadata_service)\\]{1,2}",
+        section in "\\[{1,2}(discovery|detection|sensor|sinks|control|x|detection\\.metadata_service|detection\\.system_secrets)\\]{1,2}",
         key in "(roots|type|address|ring_bytes|fold_max|allowed|group|[a-zé]{1,5})",
         value in "(\"[^\"\\\\]{0,20}\"|-?[0-9]{1,20}|\\[\\]|true|\\{a=1\\}|1979-05-27|nan)",
     ) {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::secret::{self, MAX_FILE, ReadError, SecretBytes};
 use super::{FingerprintKey, opaque, recognise};
-use crate::model::{Credential, FileId, LocatedFile, Timestamp};
+use crate::model::{Credential, FileId, LocatedFile, SystemFile, Timestamp};
 
 /// Why a file could not be looked into.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +56,8 @@ pub enum InspectError {
     },
 }
 
-/// What a file holds; `None` when that is nothing known. Follows symbolic links.
+/// What a file holds; `None` when that is nothing known and the file none of the system's own.
+/// Follows symbolic links.
 ///
 /// # Errors
 /// When the file is missing, unreadable, no regular file or larger than 1 MiB.
@@ -75,7 +76,7 @@ pub fn inspect_open(
 ) -> Result<Option<LocatedFile>, InspectError> {
     let content = read(file, path)?;
     let credentials = recognise(path, &content, key);
-    if credentials.is_empty() {
+    if credentials.is_empty() && SystemFile::of(path, []).is_none() {
         return Ok(None);
     }
     located(file, path, credentials).map(Some)

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::secret::MAX_FILE;
+use crate::model::SystemFile;
 
 /// Small files without a telling name are looked into up to this size, in bytes.
 pub const MAX_SNIFFED: u64 = 16 << 10;
@@ -70,6 +71,7 @@ const NAMES: &[&str] = &[
     "shadow",
     "shadow-",
     "shadow.bak",
+    "sudoers",
     "token",
     "vault-token",
 ];
@@ -215,6 +217,7 @@ pub fn watched_basenames() -> &'static [&'static str] {
         "authorized_keys",
         "credentials",
         "credentials.toml",
+        "gshadow",
         "id_dsa",
         "id_ecdsa",
         "id_ecdsa_sk",
@@ -229,6 +232,7 @@ pub fn watched_basenames() -> &'static [&'static str] {
         "ssh_host_ecdsa_key",
         "ssh_host_ed25519_key",
         "ssh_host_rsa_key",
+        "sudoers",
         "tls.key",
         "token",
     ]
@@ -273,10 +277,17 @@ pub fn is_ssh_key_place(path: &Path) -> bool {
 
 /// Whether a file's place, name and size make it worth reading, whoever may read it.
 pub fn is_candidate(path: &Path, len: u64) -> bool {
-    if len == 0 || len > MAX_FILE {
+    if len > MAX_FILE {
         return false;
     }
+    // What will be written to an empty one matters.
+    if SystemFile::at(path).is_some() {
+        return true;
+    }
     let name = name(path);
+    if len == 0 {
+        return false;
+    }
     if is_never(name) {
         return false;
     }
@@ -399,6 +410,7 @@ mod tests {
             "/run/credentials/web.service/db",
             "/run/secrets/db-password",
             "/root/.docker/config.json",
+            "/etc/sudoers.d/90-cloud",
         ] {
             assert!(is_candidate(Path::new(path), 100), "{path}");
         }

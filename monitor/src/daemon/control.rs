@@ -9,7 +9,7 @@ use super::restore::DeclaredIn;
 use super::target::{self, TargetError};
 use crate::control::protocol::{Delay, HookStatus, SinkStatus, Status};
 use crate::control::{PeerUser, Request, Response, views};
-use crate::model::{CredentialState, Fact, Target, Timestamp};
+use crate::model::{CredentialState, Fact, Target, Timestamp, Usage};
 use crate::registry::Registry;
 use crate::storage::{Mode, Store, Write};
 
@@ -59,8 +59,16 @@ pub(super) async fn answer(
         }
         Request::Alerts { limit } => alerts(limit, core, context).await,
         Request::Usage => {
-            let rows = core.detector.state.registry.usage.rows();
-            Response::Usage(rows.cloned().collect())
+            let state = &core.detector.state;
+            let named = |row: &Usage| {
+                let to = row.key.destination.parse::<std::net::SocketAddr>().ok();
+                let name = to.and_then(|to| state.host.names(to.ip()).next());
+                Usage {
+                    name: name.map(str::to_owned),
+                    ..row.clone()
+                }
+            };
+            Response::Usage(state.registry.usage.rows().map(named).collect())
         }
         Request::Retire { target, reason } => {
             change(

@@ -16,7 +16,7 @@ use crate::decode::{Decoded, Look, LookReason};
 use crate::detection::{Detector, Outcome};
 use crate::model::{
     Access, Alert, CredentialKind, CredentialState, Fact, FileId, LocatedFile, Record, Selector,
-    Target, Timestamp,
+    SystemFile, Target, Timestamp,
 };
 use crate::sensor::Sensor;
 use crate::sensor::handle::Whereabouts;
@@ -168,14 +168,16 @@ impl<O: Output> Core<O> {
             .iter()
             .filter_map(|fingerprint| registry.credential(fingerprint))
             .peekable();
-        if entries.peek().is_none() {
+        let guarded = registry.guarded(*file);
+        if entries.peek().is_none() && guarded.is_none() {
             // What lay there has gone.
             return true;
         }
-        let lies_there = entries.any(|entry| {
-            let mut locations = entry.locations.iter();
-            locations.any(|(path, at)| at == file && look::is(path, *file))
-        });
+        let lies_there = guarded.is_some_and(|of| look::is(&of.path, *file))
+            || entries.any(|entry| {
+                let mut locations = entry.locations.iter();
+                locations.any(|(path, at)| at == file && look::is(path, *file))
+            });
         !lies_there && self.followed.is_deleted(*file)
     }
 
@@ -213,7 +215,7 @@ impl<O: Output> Core<O> {
             return;
         }
         let (file, path) = (located.file, located.path.clone());
-        if located.credentials.is_empty() {
+        if located.credentials.is_empty() && SystemFile::at(&path).is_none() {
             self.take(Record {
                 time,
                 fact: Fact::Located(located),
@@ -264,7 +266,8 @@ impl<O: Output> Core<O> {
                 dev: metadata.dev(),
                 ino: metadata.ino(),
             };
-            if self.detector.state.registry.file_at(&path) == Some(file) {
+            let registry = &self.detector.state.registry;
+            if registry.file_at(&path) == Some(file) && !registry.credentials_at(file).is_empty() {
                 continue;
             }
             if let Ok(located) = inspect_any(&path, &self.key) {
@@ -334,7 +337,7 @@ impl<O: Output> Core<O> {
     }
 
     fn unwatch_unless_known(&self, file: FileId, path: &Path) {
-        if self.detector.state.registry.credentials_at(file).is_empty() {
+        if !self.detector.state.registry.is_watched(file) {
             self.sensor.unwatch_file(file, path);
         }
     }

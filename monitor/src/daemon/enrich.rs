@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::programs::Programs;
 use crate::model::{Fact, Origin, Record, Task};
 
 /// Most cgroups whose path is remembered as told, before all are told anew when they are met.
@@ -27,6 +28,7 @@ pub(super) struct Enricher {
     cgroups: HashSet<u64>,
     missed: HashMap<u64, Instant>,
     hierarchies: Hierarchies,
+    programs: Programs,
 }
 
 /// Where cgroups are mounted.
@@ -45,12 +47,21 @@ impl Enricher {
             cgroups: HashSet::new(),
             missed: HashMap::new(),
             hierarchies: Hierarchies::find(),
+            programs: Programs::default(),
         }
     }
 
     /// What has to be known before this record, with the record's time.
     pub(super) fn before(&mut self, record: &Record) -> Vec<Record> {
         let mut facts = Vec::new();
+        if let Fact::Exec { task, path }
+        | Fact::Running {
+            task,
+            path: Some(path),
+        } = &record.fact
+        {
+            facts.extend(self.programs.tell(task, path));
+        }
         match &record.fact {
             Fact::IdentityChange { task, uid } => {
                 self.user(*uid, &mut facts);

@@ -12,6 +12,7 @@ mod offline;
 mod output;
 mod parts;
 mod privileges;
+mod programs;
 mod record;
 mod restore;
 mod serve;

@@ -121,6 +121,7 @@ mod tests {
             first: Timestamp(1),
             last: Timestamp(last),
             count,
+            name: None,
         };
         let snapshot = Snapshot {
             changes: [

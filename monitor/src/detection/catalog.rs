@@ -31,6 +31,10 @@ pub fn entry(id: DetectionId) -> &'static Entry {
         DetectionId::RetiredIdentityActive => &RETIRED_IDENTITY_ACTIVE,
         DetectionId::DecoyTouched => &DECOY_TOUCHED,
         DetectionId::MetadataService => &METADATA_SERVICE,
+        DetectionId::EnvironScrape => &ENVIRON_SCRAPE,
+        DetectionId::MemoryScrape => &MEMORY_SCRAPE,
+        DetectionId::ControlSocket => &CONTROL_SOCKET,
+        DetectionId::SystemSecret => &SYSTEM_SECRET,
         DetectionId::HookFailed => &HOOK_FAILED,
         DetectionId::EventsLost => &EVENTS_LOST,
         DetectionId::NotWatched => &NOT_WATCHED,
@@ -82,9 +86,11 @@ const RETIRED_CREDENTIAL_READ: Entry = Entry {
     severity: Severity::Critical,
     attack: &["T1552.001", "T1552.004"],
     owasp: &["NHI1"],
-    meaning: "A process opened or read a credential that is retired, revoked or expired, by \
-              any path or copy. Nobody should need it any more: either something still depends on it, \
-              or somebody has found it.",
+    meaning: "A process opened, read, mapped or changed a credential that is retired, revoked or \
+              expired, by any path or copy, or tried to. Nobody should need it any more: either \
+              something still depends on it, or somebody has found it. An open that was refused is \
+              medium: nothing was had, and it is more often a forgotten job or a search. An expired \
+              credential is medium, and low where it was refused.",
     innocent: "A job that was forgotten when the credential was retired; a backup or a search that \
                reads every file.",
     next: "See who else uses it with `credwatch usage`. If the use is legitimate, finish the move \
@@ -126,8 +132,8 @@ const DECOY_TOUCHED: Entry = Entry {
     severity: Severity::Critical,
     attack: &["T1552.001"],
     owasp: &["NHI2"],
-    meaning: "A process opened or read a credential that was laid out as bait. Nothing has a \
-              reason to.",
+    meaning: "A process opened, read or changed a credential that was laid out as bait, or tried to. \
+              Nothing has a reason to.",
     innocent: "A backup, an indexer or a search that reads every file: exclude the decoy there, so \
                that the next touch means something.",
     next: "Take the process, its ancestors and its login as the start of an investigation; the \
@@ -145,6 +151,82 @@ const METADATA_SERVICE: Entry = Entry {
     innocent: "A cloud agent or SDK that is legitimate here and not on the list yet.",
     next: "If it is legitimate, add its unit or executable to `detection.metadata_service.allowed`. \
            If not, rotate the instance role's credentials and require IMDSv2 with a hop limit of 1.",
+};
+
+const ENVIRON_SCRAPE: Entry = Entry {
+    id: DetectionId::EnvironScrape,
+    title: "The environment of another identity was read",
+    severity: Severity::High,
+    attack: &["T1552.001"],
+    owasp: &["NHI2"],
+    meaning: "A process read /proc/PID/environ of a process of another user, service or container. \
+              Tokens and passwords are handed to services in their environment, in the clear. A read \
+              that was refused is medium: somebody tried. One by ps, top, htop and their like is low: \
+              `ps e` is mostly a person at work, and a way to read all of them at once.",
+    innocent: "A monitoring or inventory agent that reports environments; a person who looks why a \
+               service does not start. systemd, container runtimes, crash handlers of systemd, and \
+               the hooks of package managers raise nothing.",
+    next: "Look at the parents and the login in the alert. If it is an agent of yours, add its unit to \
+           `detection.process_memory.allowed`. If not, rotate what the service is given by its \
+           environment, and move it to LoadCredential= or a file.",
+};
+
+const MEMORY_SCRAPE: Entry = Entry {
+    id: DetectionId::MemoryScrape,
+    title: "The memory of a process that holds a credential was reached",
+    severity: Severity::High,
+    attack: &["T1003.007"],
+    owasp: &["NHI2"],
+    meaning: "A process attached by ptrace to another one that has read a secret, reached into its \
+              memory by process_vm_readv or /proc/PID/mem, or took a descriptor from it. The secret \
+              lies there unwrapped, and no file is opened. Refused it is medium; by a process of the \
+              same identity medium, and low where refused; a read of the memory map alone, or a way \
+              that the kernel did not name, low.",
+    innocent: "A debugger, profiler or crash handler on a running service. A debugger on what it has \
+               started itself, under the same identity, raises nothing.",
+    next: "If nobody was debugging, take the secret for stolen: rotate it, and look what the process \
+           did afterwards. Set kernel.yama.ptrace_scope=2 on hosts where nobody debugs. Agents that \
+           may are declared in `detection.process_memory.allowed`.",
+};
+
+const CONTROL_SOCKET: Entry = Entry {
+    id: DetectionId::ControlSocket,
+    title: "An outsider spoke to a control socket",
+    severity: Severity::High,
+    attack: &["T1550", "T1611"],
+    owasp: &["NHI3"],
+    meaning: "A process connected to the socket of an ssh agent, a container runtime, a Vault agent or \
+              a SPIRE agent, and has no known reason to. An agent signs for whoever asks; a container \
+              runtime makes whoever asks root. High: another user's ssh agent, root included, and any \
+              container runtime by a program that is none of its own. Medium: Vault and SPIRE, where \
+              only declared clients are insiders, and an agent whose owner is not known. Low: the \
+              owner of an ssh agent with another program than those of SSH, or the person who logged \
+              in as its owner and became root.",
+    innocent: "A deployment tool that speaks SSH itself; a CI runner or monitoring agent that asks \
+               docker; an application that gets its identity from SPIRE and is not declared yet.",
+    next: "If it may, add its unit or program to `detection.control_sockets.allowed`. If another user \
+           spoke to an ssh agent, remove its keys (`ssh-add -D`) and look at the log-ins that they \
+           allow. If an outsider spoke to a container runtime, look for containers that were started.",
+};
+
+const SYSTEM_SECRET: Entry = Entry {
+    id: DetectionId::SystemSecret,
+    title: "An outsider touched the system's own secrets",
+    severity: Severity::High,
+    attack: &["T1003.008", "T1098.004"],
+    owasp: &["NHI2"],
+    meaning: "A program that has no known reason to read or changed the password files, sudo's rules, \
+              authorized keys of another user, the host's keytab, keys of the Kubernetes cluster, or a \
+              key of the kernel's keyrings that belongs to somebody else. Critical: a change. High: a \
+              secret was read. Medium: rules or authorized keys were read, an open of a secret was \
+              refused, a user's own authorized keys were changed, or a key of an unknown owner was \
+              read. Low: an open of rules or authorized keys was refused.",
+    innocent: "A backup, an audit or configuration management that is not declared yet; an \
+               administrator with an editor. What logs people in, manages accounts, schedules jobs or \
+               installs packages raises nothing.",
+    next: "If it is a job of yours, add its unit to `detection.system_secrets.allowed`. If not: after a \
+           read of passwords change them; after a change compare the file with a backup, remove what \
+           was added, and look for what logged in since.",
 };
 
 const HOOK_FAILED: Entry = Entry {
@@ -166,10 +248,12 @@ const EVENTS_LOST: Entry = Entry {
     severity: Severity::High,
     attack: &[],
     owasp: &[],
-    meaning: "More happened than the daemon could take in: an attacker may try this to hide one \
-              read among many. The numbers are exact.",
+    meaning: "More happened than the daemon could take in, or one process did something so often \
+              that the rest of it was only counted: an attacker may try this to hide one read among \
+              many. The numbers are exact. Where one process did it, the alert names it.",
     innocent: "A burst of processes or connections on a busy host with a small ring.",
-    next: "Raise `sensor.ring_bytes`, and look at what ran at that time.",
+    next: "Where a process is named, look at what it does. Else raise `sensor.ring_bytes`, and look at \
+           what ran at that time.",
 };
 
 const NOT_WATCHED: Entry = Entry {

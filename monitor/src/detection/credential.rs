@@ -8,16 +8,16 @@ use super::fold::{Cause, Finding};
 use super::{Detector, Outcome};
 use crate::attribution::{Actor, Reading};
 use crate::model::{
-    AlertCredential, AlertDestination, CredentialState, DetectionId, Evidence, FileId, Fingerprint,
-    Severity, Timestamp, UsageKey,
+    Access, AlertCredential, AlertDestination, CredentialState, DetectionId, Evidence, FileId,
+    Fingerprint, Severity, Timestamp, UsageKey,
 };
 
 impl Detector {
     pub(super) fn file_access(
         &mut self,
         actor: &Actor,
-        file: FileId,
-        path: Option<&str>,
+        (file, access, path): (FileId, Access, Option<&str>),
+        count: u64,
         now: Timestamp,
         findings: &mut Vec<Finding>,
         outcome: &mut Outcome,
@@ -28,20 +28,27 @@ impl Detector {
                 continue;
             };
             let state = registry.standing(entry, Some(file), now).state;
+            // What was only tried, or only overwritten, is not known to whoever did it: no use.
+            let is_use = !matches!(access, Access::Denied | Access::Write);
             let processes = &mut self.state.processes;
-            if processes.continues_use(&actor.task, &fingerprint, state, now) {
+            // An open and its read are one use; what was counted on the way is many.
+            if is_use
+                && processes.continues_use(&actor.task, &fingerprint, state, now)
+                && count == 1
+            {
                 continue;
             }
             // Before this use is noted: the alert tells of the one before.
             let Some(reading) = self.reading(&fingerprint, file, path, now) else {
                 continue;
             };
-            let processes = &mut self.state.processes;
-            processes.read(&actor.task, reading.clone(), now);
-            let key = usage(actor, &fingerprint, "");
-            outcome
-                .usage
-                .push(self.state.registry.usage.note(key, now).clone());
+            if is_use {
+                let processes = &mut self.state.processes;
+                processes.read(&actor.task, reading.clone(), now);
+                let key = usage(actor, &fingerprint, "");
+                let row = self.state.registry.usage.note(key, count, now);
+                outcome.usage.push(row.clone());
+            }
             let id = match state {
                 CredentialState::Retired | CredentialState::Revoked | CredentialState::Expired => {
                     DetectionId::RetiredCredentialRead
@@ -49,8 +56,13 @@ impl Detector {
                 CredentialState::Decoy => DetectionId::DecoyTouched,
                 CredentialState::Active | CredentialState::Rotating => continue,
             };
-            let summary = describe::touched(actor, &reading.credential, now);
-            findings.push(touched(id, actor, reading.credential, None, summary, now));
+            let summary = describe::touched(actor, &reading.credential, access, now);
+            let mut finding = touched(id, actor, reading.credential, None, summary, now);
+            finding.weight = count;
+            if !is_use {
+                not_a_use(access, &mut finding);
+            }
+            findings.push(finding);
         }
     }
 
@@ -68,7 +80,7 @@ impl Detector {
             let key = usage(actor, fingerprint, &destination.to_string());
             outcome
                 .usage
-                .push(self.state.registry.usage.note(key, now).clone());
+                .push(self.state.registry.usage.note(key, 1, now).clone());
             let Some(credential) = self.as_it_stands(&recent.reading, now) else {
                 continue;
             };
@@ -77,11 +89,8 @@ impl Detector {
                 CredentialState::Retired | CredentialState::Revoked | CredentialState::Expired
             ) {
                 let id = DetectionId::RetiredCredentialUsed;
-                let to = AlertDestination {
-                    address: destination.ip(),
-                    port: destination.port(),
-                };
-                let summary = describe::used(actor, &credential, recent.own, to, now);
+                let to = self.destination(destination);
+                let summary = describe::used(actor, &credential, recent.own, &to, now);
                 findings.push(touched(id, actor, credential, Some(to), summary, now));
             }
         }
@@ -95,10 +104,37 @@ impl Detector {
         path: Option<&str>,
         now: Timestamp,
     ) -> Option<Reading> {
+        let (credential, by_path) = self.stands(fingerprint, Some(file), path, now)?;
+        Some(Reading {
+            file,
+            by_path,
+            credential,
+        })
+    }
+
+    /// A credential as it stands, wherever it lies.
+    pub(super) fn known(
+        &self,
+        fingerprint: &Fingerprint,
+        now: Timestamp,
+    ) -> Option<AlertCredential> {
+        let (credential, _) = self.stands(fingerprint, None, None, now)?;
+        Some(credential)
+    }
+
+    /// A credential as it stands, and whether that is the state of a declared path.
+    fn stands(
+        &self,
+        fingerprint: &Fingerprint,
+        file: Option<FileId>,
+        path: Option<&str>,
+        now: Timestamp,
+    ) -> Option<(AlertCredential, bool)> {
         let registry = &self.state.registry;
         let entry = registry.credential(fingerprint)?;
-        let standing = registry.standing(entry, Some(file), now);
-        let known = entry.locations.iter().find(|(_, at)| *at == file);
+        let standing = registry.standing(entry, file, now);
+        let mut locations = entry.locations.iter();
+        let known = locations.find(|(_, at)| file.is_none_or(|file| *at == file));
         let known = || known.map(|(path, _)| path.to_string_lossy().into_owned());
         let (retired_at, retired_by, reason) = match standing.declared {
             Some(said) if said.state == standing.state => {
@@ -109,24 +145,26 @@ impl Detector {
             }
             _ => (None, None, None),
         };
-        Some(Reading {
-            file,
-            by_path: entry.declared.is_none() && retired_by.is_some(),
-            credential: AlertCredential {
-                fingerprint: fingerprint.clone(),
-                kind: entry.credential.kind,
-                path: path.map(str::to_owned).or_else(known),
-                state: standing.state,
-                retired_at,
-                retired_by,
-                reason,
-                last_used: registry.usage.last_use(fingerprint).0,
-            },
-        })
+        let by_path = entry.declared.is_none() && retired_by.is_some();
+        let credential = AlertCredential {
+            fingerprint: fingerprint.clone(),
+            kind: entry.credential.kind,
+            path: path.map(str::to_owned).or_else(known),
+            state: standing.state,
+            retired_at,
+            retired_by,
+            reason,
+            last_used: registry.usage.last_use(fingerprint).0,
+        };
+        Some((credential, by_path))
     }
 
     /// A credential that was read a moment ago, as it stands now.
-    fn as_it_stands(&self, reading: &Reading, now: Timestamp) -> Option<AlertCredential> {
+    pub(super) fn as_it_stands(
+        &self,
+        reading: &Reading,
+        now: Timestamp,
+    ) -> Option<AlertCredential> {
         let (read, file) = (&reading.credential, reading.file);
         let registry = &self.state.registry;
         let is_gone = !registry.credentials_at(file).contains(&read.fingerprint);
@@ -141,6 +179,30 @@ impl Detector {
             ..present.credential
         })
     }
+}
+
+/// What was done instead of a read is a cause of its own, and said so. Nothing was had by an open
+/// that was refused: it is the sign of a job that was forgotten, or of a search. A decoy stays what
+/// it is: nobody has a reason to try.
+fn not_a_use(access: Access, finding: &mut Finding) {
+    let alert = &mut finding.alert;
+    alert.evidence = None;
+    let what = match alert.id {
+        DetectionId::DecoyTouched => "decoy credential",
+        _ => "retired credential",
+    };
+    let (title, part) = match access {
+        Access::Denied => (format!("An open of a {what} was refused"), "refused"),
+        _ => (format!("A {what} was changed"), "changed"),
+    };
+    alert.title = title;
+    if access == Access::Denied && alert.id == DetectionId::RetiredCredentialRead {
+        alert.severity = match alert.severity {
+            Severity::Critical => Severity::Medium,
+            _ => Severity::Low,
+        };
+    }
+    finding.cause.parts.push(part.to_owned());
 }
 
 fn usage(actor: &Actor, fingerprint: &Fingerprint, destination: &str) -> UsageKey {
@@ -162,7 +224,7 @@ fn touched(
 ) -> Finding {
     let mut parts = describe::actor_parts(actor);
     parts.push(credential.fingerprint.to_string());
-    parts.extend(destination.map(|to| to.address.to_string()));
+    parts.extend(destination.as_ref().map(|to| to.address.to_string()));
     let mut alert = describe::alert(id, now);
     alert.summary = summary;
     alert.identity = Some(actor.identity().clone());

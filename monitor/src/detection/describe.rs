@@ -2,10 +2,12 @@
 
 use super::catalog;
 use super::identity::Act;
-use crate::attribution::Actor;
+use super::memory::Holding;
+use super::sockets::SocketKind;
+use crate::attribution::{Actor, Host};
 use crate::model::{
-    Alert, AlertCredential, AlertDestination, AlertStatus, CredentialState, DetectionId, Selector,
-    Timestamp,
+    Access, Alert, AlertCredential, AlertDestination, AlertStatus, CredentialState, DetectionId,
+    MemoryAccess, Selector, SystemFile, Timestamp,
 };
 use crate::registry::Declared;
 
@@ -24,6 +26,8 @@ pub(super) fn alert(id: DetectionId, now: Timestamp) -> Alert {
         process: None,
         credential: None,
         destination: None,
+        target: None,
+        path: None,
         evidence: None,
         attack: own(entry.attack),
         owasp: own(entry.owasp),
@@ -47,8 +51,129 @@ pub(super) fn actor_parts(actor: &Actor) -> Vec<String> {
     ]
 }
 
-pub(super) fn touched(actor: &Actor, credential: &AlertCredential, now: Timestamp) -> String {
-    format!("{} read {}", who(actor), what(credential, now))
+pub(super) fn touched(
+    actor: &Actor,
+    credential: &AlertCredential,
+    access: Access,
+    now: Timestamp,
+) -> String {
+    did(actor, access, &what(credential, now))
+}
+
+/// CW-208, of a file.
+pub(super) fn touched_system(
+    actor: &Actor,
+    kind: SystemFile,
+    access: Access,
+    path: &str,
+) -> String {
+    did(actor, access, &format!("{} at {path}", kind.label()))
+}
+
+/// Who did what with something.
+fn did(actor: &Actor, access: Access, what: &str) -> String {
+    let who = who(actor);
+    match access {
+        Access::Open => format!("{who} opened {what}"),
+        Access::Read => format!("{who} read {what}"),
+        Access::Map => format!("{who} mapped {what}"),
+        Access::Write => format!("{who} changed {what}"),
+        Access::Denied => format!("{who} tried to open {what}; it was refused"),
+    }
+}
+
+/// CW-208, of a key of the kernel.
+pub(super) fn read_key(
+    actor: &Actor,
+    serial: u32,
+    description: Option<&str>,
+    owner: Option<&str>,
+) -> String {
+    let described = description.map(|text| format!(" ({text})"));
+    format!(
+        "{} read key {serial}{} of the kernel's keyrings, {}",
+        who(actor),
+        described.unwrap_or_default(),
+        owner.map_or_else(
+            || "whose owner is not known".to_owned(),
+            |owner| format!("which is {owner}'s")
+        )
+    )
+}
+
+/// CW-207.
+pub(super) fn spoke(actor: &Actor, kind: SocketKind, path: &str, owner: Option<&str>) -> String {
+    let owner = match (kind, owner) {
+        (SocketKind::SshAgent, Some(owner)) => format!(" of {owner}"),
+        (SocketKind::SshAgent, None) => " whose owner is not known".to_owned(),
+        _ => String::new(),
+    };
+    let how = match kind {
+        SocketKind::VaultAgent | SocketKind::Spire => {
+            "; who may is declared in detection.control_sockets.allowed"
+        }
+        _ => "",
+    };
+    format!(
+        "{} connected to {}{owner} at {path}{how}",
+        who(actor),
+        kind.label()
+    )
+}
+
+/// CW-205 and CW-206.
+pub(super) fn reached(
+    actor: &Actor,
+    target: &Actor,
+    how: MemoryAccess,
+    granted: bool,
+    holding: Option<&Holding>,
+    now: Timestamp,
+) -> String {
+    let (did, tries) = match how {
+        MemoryAccess::Ptrace => ("attached by ptrace to", "attach by ptrace to"),
+        MemoryAccess::ProcessVm => (
+            "reached by process_vm_readv or process_vm_writev into the memory of",
+            "reach by process_vm_readv or process_vm_writev into the memory of",
+        ),
+        MemoryAccess::Mem => (
+            "opened /proc/PID/mem, the memory of",
+            "open /proc/PID/mem, the memory of",
+        ),
+        MemoryAccess::Environ => ("read the environment of", "read the environment of"),
+        MemoryAccess::Maps => ("read the memory map of", "read the memory map of"),
+        MemoryAccess::Descriptor => ("took a descriptor from", "take a descriptor from"),
+        MemoryAccess::Other => (
+            "reached, in a way that the kernel did not name, into",
+            "reach, in a way that the kernel did not name, into",
+        ),
+    };
+    let whom = format!(
+        "{} (pid {}) of {}",
+        target.exe.as_deref().unwrap_or("a process"),
+        target.task.pid,
+        target.identity()
+    );
+    let holds = holding.map(|holding| {
+        let holds = if holding.is_seen {
+            "has read"
+        } else {
+            "is known to use"
+        };
+        format!(", which {holds} {}", what(&holding.credential, now))
+    });
+    let (who, holds) = (who(actor), holds.unwrap_or_default());
+    if granted {
+        format!("{who} {did} {whom}{holds}")
+    } else {
+        format!("{who} tried to {tries} {whom}{holds}; it was refused")
+    }
+}
+
+/// A uid as people call it.
+pub(super) fn user(uid: u32, host: &Host) -> String {
+    host.user(uid)
+        .map_or_else(|| format!("uid {uid}"), str::to_owned)
 }
 
 /// `own` tells that the connecting program has read it, and not one before it or a parent.
@@ -56,7 +181,7 @@ pub(super) fn used(
     actor: &Actor,
     credential: &AlertCredential,
     own: bool,
-    to: AlertDestination,
+    to: &AlertDestination,
     now: Timestamp,
 ) -> String {
     let (who, what, to) = (who(actor), what(credential, now), endpoint(to));
@@ -88,7 +213,7 @@ pub(super) fn active(
     selector: &Selector,
     said: &Declared,
     act: Act,
-    destination: Option<AlertDestination>,
+    destination: Option<&AlertDestination>,
     now: Timestamp,
 ) -> String {
     let exe = actor.exe.as_deref();
@@ -115,7 +240,7 @@ pub(super) fn active(
     }
 }
 
-pub(super) fn metadata(actor: &Actor, to: AlertDestination) -> String {
+pub(super) fn metadata(actor: &Actor, to: &AlertDestination) -> String {
     format!(
         "{} connected to the cloud metadata service at {}",
         who(actor),
@@ -196,6 +321,10 @@ fn date(at: Timestamp) -> String {
         .map_or_else(|| at.to_string(), |at| at.strftime("%Y-%m-%d").to_string())
 }
 
-fn endpoint(to: AlertDestination) -> String {
-    std::net::SocketAddr::new(to.address, to.port).to_string()
+fn endpoint(to: &AlertDestination) -> String {
+    let address = std::net::SocketAddr::new(to.address, to.port);
+    match &to.name {
+        Some(name) => format!("{name} ({address})"),
+        None => address.to_string(),
+    }
 }

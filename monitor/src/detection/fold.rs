@@ -93,9 +93,15 @@ impl Folds {
             open.last = open.last.max(now);
             open.alert.repeats = open.alert.repeats.saturating_add(weight);
             open.alert.last_time = open.last;
-            if let (DetectionId::EventsLost, [hook, cpu]) = (cause.id, &*cause.parts) {
-                let total = open.alert.repeats.saturating_add(1);
-                open.alert.summary = health::lost_in_all(hook, cpu, total);
+            let total = open.alert.repeats.saturating_add(1);
+            match (cause.id, &*cause.parts) {
+                (DetectionId::EventsLost, [hook, cpu]) => {
+                    open.alert.summary = health::lost_in_all(hook, cpu, total);
+                }
+                (DetectionId::EventsLost, [hook, by, _]) => {
+                    open.alert.summary = health::capped_in_all(hook, by, total);
+                }
+                _ => {}
             }
             return Taken::Repeat(Box::new(open.alert.clone()));
         }
@@ -139,6 +145,13 @@ impl Folds {
     /// The causes that have one of these among their parts.
     pub(super) fn end_about(&mut self, about: &[String]) -> Ended {
         self.end(|cause, _| cause.parts.iter().any(|part| about.contains(part)))
+    }
+
+    /// The causes of one detection that are about this before all.
+    pub(super) fn end_of(&mut self, id: DetectionId, first_part: &str) -> Ended {
+        self.end(|cause, _| {
+            cause.id == id && cause.parts.first().is_some_and(|part| part == first_part)
+        })
     }
 
     pub(super) fn finish(&mut self) -> Vec<Alert> {

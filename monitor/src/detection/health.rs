@@ -2,6 +2,7 @@
 
 use super::describe;
 use super::fold::{Cause, Finding};
+use crate::attribution::Actor;
 use crate::model::{DetectionId, Timestamp};
 
 /// A hook that is missing or silent.
@@ -35,6 +36,36 @@ pub(super) fn lost(hook: &str, cpu: Option<u32>, count: u64, now: Timestamp) -> 
         alert,
         weight: count,
     }
+}
+
+/// Events of a process that made so many that they were no longer delivered.
+pub(super) fn capped(hook: &str, actor: &Actor, count: u64, now: Timestamp) -> Finding {
+    let id = DetectionId::EventsLost;
+    let mut alert = describe::alert(id, now);
+    let exe = actor.exe.as_deref().unwrap_or("a process");
+    let by = format!("{exe} (pid {})", actor.task.pid);
+    alert.summary = capped_in_all(hook, &by, count);
+    alert.identity = Some(actor.identity().clone());
+    alert.process = Some(actor.to_alert());
+    let start = actor.task.start.0.to_string();
+    let cause = Cause {
+        id,
+        parts: vec![hook.to_owned(), by, start],
+    };
+    Finding {
+        cause,
+        alert,
+        weight: count,
+    }
+}
+
+/// The sentence of a flood that was stopped, for the first report of it and for the sum.
+pub(super) fn capped_in_all(hook: &str, by: &str, count: u64) -> String {
+    let were = match count {
+        1 => format!("1 event of {hook} by {by} was"),
+        _ => format!("{count} events of {hook} by {by} were"),
+    };
+    format!("{were} counted and not looked at: it makes more of them a second than are taken in")
 }
 
 /// The sentence of a loss, for the first report of it and for the sum.

@@ -67,9 +67,11 @@ impl Detector {
             // The rights are those of the effective uid: who has them acts as it too.
             selectors.extend(unix_selectors(task.euid, &self.state.host));
         }
+        let destination = destination.map(|to| self.destination(to));
         for selector in &selectors {
             if let Some(said) = self.retired(selector, now) {
-                findings.push(active(actor, selector, said, act, destination, now));
+                let to = destination.clone();
+                findings.push(active(actor, selector, said, act, to, now));
             }
         }
         // This tells what the uid was taken for. An act as somebody else does not.
@@ -156,16 +158,12 @@ fn active(
     selector: &Selector,
     said: &Declared,
     act: Act,
-    destination: Option<SocketAddr>,
+    destination: Option<AlertDestination>,
     now: Timestamp,
 ) -> Finding {
     let id = DetectionId::RetiredIdentityActive;
-    let destination = destination.map(|to| AlertDestination {
-        address: to.ip(),
-        port: to.port(),
-    });
     let mut alert = describe::alert(id, now);
-    alert.summary = describe::active(actor, selector, said, act, destination, now);
+    alert.summary = describe::active(actor, selector, said, act, destination.as_ref(), now);
     alert.identity = Some(selector.clone());
     alert.process = Some(actor.to_alert());
     alert.destination = destination;

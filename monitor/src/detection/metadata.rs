@@ -6,7 +6,7 @@ use super::Detector;
 use super::describe;
 use super::fold::{Cause, Finding};
 use crate::attribution::Actor;
-use crate::model::{AlertDestination, DetectionId, Timestamp};
+use crate::model::{DetectionId, Timestamp};
 
 /// Where clouds hand out credentials: AWS, Azure, GCP and OCI instances; ECS tasks; EKS pods;
 /// Alibaba; AWS over IPv6; EKS over IPv6.
@@ -37,17 +37,14 @@ impl Detector {
             return;
         }
         let id = DetectionId::MetadataService;
-        let to = AlertDestination {
-            address,
-            port: destination.port(),
-        };
+        let to = self.destination(SocketAddr::new(address, destination.port()));
         let mut alert = describe::alert(id, now);
-        alert.summary = describe::metadata(actor, to);
+        alert.summary = describe::metadata(actor, &to);
         alert.identity = Some(actor.identity().clone());
         alert.process = Some(actor.to_alert());
-        alert.destination = Some(to);
         let mut parts = describe::actor_parts(actor);
         parts.push(to.address.to_string());
+        alert.destination = Some(to);
         findings.push(Finding {
             cause: Cause { id, parts },
             alert,

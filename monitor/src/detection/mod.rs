@@ -7,15 +7,22 @@ mod fold;
 mod guard;
 mod health;
 mod identity;
+mod insiders;
+mod memory;
 mod metadata;
+mod sockets;
+mod system;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 pub use fold::{Cause, Finding, Folds};
 
 use crate::attribution::{Actor, Host, Processes};
 use crate::config::DetectionConfig;
-use crate::model::{Alert, Fact, Record, RegistryChange, Target, Timestamp, Usage};
+use crate::model::{
+    Alert, AlertDestination, DetectionId, Fact, Record, RegistryChange, Target, Timestamp, Usage,
+};
 use crate::registry::Registry;
 
 /// All state that facts change.
@@ -83,7 +90,7 @@ impl Detector {
             }
             Fact::Registry(change) => self.change(change, now, &mut outcome),
             Fact::Running { task, path } => {
-                self.state.processes.started(task, path.as_deref(), now);
+                self.state.processes.running(task, path.as_deref(), now);
             }
             Fact::Fork { task } => self.state.processes.forked(task, now),
             Fact::Exit { task } => {
@@ -98,18 +105,21 @@ impl Detector {
             Fact::IdentityChange { task, uid } => {
                 self.identity_change(task, *uid, now, &mut findings);
             }
+            Fact::FileAccess { count: 0, .. } => {}
             Fact::FileAccess {
-                task, file, path, ..
+                task,
+                file,
+                access,
+                path,
+                count,
             } => {
                 let actor = self.actor(task, &mut outcome, now);
-                self.file_access(
-                    &actor,
-                    *file,
-                    path.as_deref(),
-                    now,
-                    &mut findings,
-                    &mut outcome,
-                );
+                let act = (*file, *access, path.as_deref());
+                self.file_access(&actor, act, *count, now, &mut findings, &mut outcome);
+                let is_decoy = |of: &Finding| of.alert.id == DetectionId::DecoyTouched;
+                if !findings.iter().any(is_decoy) {
+                    self.system_file(&actor, act, *count, now, &mut findings);
+                }
             }
             Fact::Connect {
                 task, destination, ..
@@ -120,8 +130,9 @@ impl Detector {
                 self.read_then_connect(&actor, *destination, now, &mut findings, &mut outcome);
                 self.metadata_service(&actor, *destination, now, &mut findings);
             }
-            Fact::UnixConnect { task, .. } => {
-                self.actor(task, &mut outcome, now);
+            Fact::UnixConnect { task, path, owner } => {
+                let actor = self.actor(task, &mut outcome, now);
+                self.control_socket(&actor, path, *owner, now, &mut findings);
             }
             Fact::Lost { count: 0, .. } => {}
             Fact::Lost { hook, cpu, count } => {
@@ -151,14 +162,44 @@ impl Detector {
                     .registry
                     .restore_identity(selector, *first, *last);
             }
-            Fact::MemoryAccess { task, .. } | Fact::KeyRead { task, .. } => {
-                self.actor(task, &mut outcome, now);
+            Fact::MemoryAccess {
+                task,
+                target,
+                how,
+                granted,
+            } => {
+                let actor = self.actor(task, &mut outcome, now);
+                // Not seen to act: it is the one that is acted upon.
+                let target = Actor::of(target, &self.state.processes, &self.state.host);
+                self.memory_access(&actor, &target, *how, *granted, now, &mut findings);
             }
-            Fact::Name { .. }
-            | Fact::Capped { .. }
-            | Fact::HookWorks { .. }
-            | Fact::SocketClose { .. }
-            | Fact::Tick => {}
+            Fact::KeyRead {
+                task,
+                serial,
+                description,
+                owner,
+            } => {
+                let actor = self.actor(task, &mut outcome, now);
+                let description = description.as_deref();
+                self.key_read(&actor, *serial, description, *owner, now, &mut findings);
+            }
+            Fact::Name { address, name } => self.state.host.set_name(*address, name),
+            Fact::Program {
+                file,
+                path,
+                owner,
+                mode,
+            } => self.state.host.set_program(*file, path, *owner, *mode),
+            Fact::Capped { count: 0, .. } => {}
+            Fact::Capped { hook, task, count } => {
+                let actor = self.actor(task, &mut outcome, now);
+                findings.push(health::capped(hook, &actor, *count, now));
+            }
+            Fact::HookWorks { hook, .. } => {
+                let ended = self.folds.end_of(DetectionId::HookFailed, hook);
+                outcome.take_ended(ended);
+            }
+            Fact::SocketClose { .. } | Fact::Tick => {}
             Fact::Stopping { signal, from } => findings.push(self.stopping(signal, from, now)),
             Fact::Gap { gap } => findings.push(guard::gap(gap, now)),
             Fact::Tampered { what, path, detail } => {
@@ -198,6 +239,16 @@ impl Detector {
         self.state.registry.identity_seen(actor.identity(), now);
         outcome.seen = Some(actor.identity().clone());
         actor
+    }
+
+    /// The other end as alerts carry it, by the name under which this host knows it.
+    fn destination(&self, to: SocketAddr) -> AlertDestination {
+        let name = self.state.host.names(to.ip()).next();
+        AlertDestination {
+            address: to.ip(),
+            port: to.port(),
+            name: name.map(str::to_owned),
+        }
     }
 
     fn change(&mut self, change: &RegistryChange, now: Timestamp, outcome: &mut Outcome) {

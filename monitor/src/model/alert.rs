@@ -24,6 +24,14 @@ pub enum DetectionId {
     DecoyTouched,
     #[serde(rename = "CW-203")]
     MetadataService,
+    #[serde(rename = "CW-205")]
+    EnvironScrape,
+    #[serde(rename = "CW-206")]
+    MemoryScrape,
+    #[serde(rename = "CW-207")]
+    ControlSocket,
+    #[serde(rename = "CW-208")]
+    SystemSecret,
     #[serde(rename = "CW-901")]
     HookFailed,
     #[serde(rename = "CW-902")]
@@ -43,6 +51,10 @@ impl DetectionId {
             Self::RetiredIdentityActive => "CW-103",
             Self::DecoyTouched => "CW-107",
             Self::MetadataService => "CW-203",
+            Self::EnvironScrape => "CW-205",
+            Self::MemoryScrape => "CW-206",
+            Self::ControlSocket => "CW-207",
+            Self::SystemSecret => "CW-208",
             Self::HookFailed => "CW-901",
             Self::EventsLost => "CW-902",
             Self::NotWatched => "CW-903",
@@ -53,12 +65,16 @@ impl DetectionId {
 
 impl DetectionId {
     /// All of them, in the order of their ids.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::RetiredCredentialRead,
         Self::RetiredCredentialUsed,
         Self::RetiredIdentityActive,
         Self::DecoyTouched,
         Self::MetadataService,
+        Self::EnvironScrape,
+        Self::MemoryScrape,
+        Self::ControlSocket,
+        Self::SystemSecret,
         Self::HookFailed,
         Self::EventsLost,
         Self::NotWatched,
@@ -160,7 +176,7 @@ pub struct Alert {
     pub id: DetectionId,
     /// How much it matters.
     pub severity: Severity,
-    /// One line, the same for every alert of its kind: `A retired credential was read`.
+    /// One line, the same for every such act: `A retired credential was read`.
     pub title: String,
     /// One sentence that stands alone in a SIEM: who did what with which, since when retired.
     pub summary: String,
@@ -172,6 +188,12 @@ pub struct Alert {
     pub credential: Option<AlertCredential>,
     /// The other end, for detections that speak of one.
     pub destination: Option<AlertDestination>,
+    /// The process that was reached into, for detections that speak of one.
+    #[serde(default)]
+    pub target: Option<AlertProcess>,
+    /// The file or socket, for detections that speak of one that is no credential.
+    #[serde(default)]
+    pub path: Option<String>,
     /// The grade of evidence.
     pub evidence: Option<Evidence>,
     /// MITRE ATT&CK techniques: `T1552.004`.
@@ -246,10 +268,13 @@ pub struct AlertCredential {
 }
 
 /// The other end of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertDestination {
     /// IPv4 or IPv6.
     pub address: IpAddr,
     /// The port.
     pub port: u16,
+    /// What the domain name system last called the address on this host: words from the network.
+    #[serde(default)]
+    pub name: Option<String>,
 }

@@ -91,6 +91,12 @@ impl CredentialKind {
             Self::Opaque => "declared secret",
         }
     }
+
+    /// Whether whoever holds it can act with it. What only lets others in, or only proves, is
+    /// public.
+    pub fn is_secret(self) -> bool {
+        !matches!(self, Self::SshAuthorizedKey | Self::X509Certificate)
+    }
 }
 
 /// Where a credential stands in its life.

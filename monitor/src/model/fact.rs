@@ -83,6 +83,9 @@ pub enum Fact {
         task: Task,
         /// The socket's path.
         path: String,
+        /// The uid that owns the socket's file, where the sensor could tell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<u32>,
     },
     /// A connected TCP socket was closed.
     SocketClose {
@@ -117,6 +120,9 @@ pub enum Fact {
         /// The key's description, where the kernel told it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         description: Option<String>,
+        /// The uid that owns the key, where the kernel told it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<u32>,
     },
     /// An answer of the domain name system: what this host knows an address by.
     Name {
@@ -180,6 +186,19 @@ pub enum Fact {
         id: u64,
         /// The path below the hierarchy's mount point.
         path: String,
+    },
+    /// What lies at the path by which a process runs its program, as the daemon itself finds it
+    /// there. A process can have mounts of its own, and so its own `/usr/bin/ssh`; that is another
+    /// inode, and no such fact tells of it.
+    Program {
+        /// The program's inode, as processes that run it carry it.
+        file: FileId,
+        /// Its path on this host.
+        path: String,
+        /// The uid that owns it.
+        owner: u32,
+        /// Permission bits, `0o7777` at most.
+        mode: u32,
     },
     /// Discovery found a file with credentials, or found it changed.
     Located(LocatedFile),

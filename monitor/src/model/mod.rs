@@ -9,6 +9,7 @@ pub mod fact;
 pub mod guard;
 pub mod identity;
 pub mod path;
+pub mod system_file;
 pub mod task;
 pub mod time;
 pub mod usage;
@@ -24,6 +25,7 @@ pub use credential::{
 pub use fact::{Access, Fact, MemoryAccess, Protocol, Record, RegistryChange, Target};
 pub use guard::{Gap, Origin, Relied, Sender};
 pub use identity::Selector;
+pub use system_file::SystemFile;
 pub use task::{ProcessKey, Task};
 pub use time::Timestamp;
 pub use usage::{Usage, UsageKey};

@@ -31,4 +31,7 @@ pub struct Usage {
     pub last: Timestamp,
     /// How many uses were seen; an open and the reads that follow it in one process are one use.
     pub count: u64,
+    /// What the destination's address is known by now, for people; it is not stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }

@@ -1,11 +1,14 @@
 //! Which credentials and identities there are, in which state, and how they were used. Pure.
 
+mod guarded;
 mod usage;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use guarded::GuardedFile;
+use guarded::GuardedFiles;
 pub use usage::UsageMap;
 
 use crate::model::{
@@ -106,6 +109,7 @@ pub struct Registry {
     identities: BTreeMap<Selector, IdentityEntry>,
     paths: BTreeMap<PathBuf, Declared>,
     departed: HashMap<FileId, Departed>,
+    guarded: GuardedFiles,
     /// Who used what.
     pub usage: UsageMap,
 }
@@ -132,6 +136,9 @@ impl Registry {
     /// Takes in what discovery found in a file, in place of what was known of that path.
     pub fn locate(&mut self, located: &LocatedFile, now: Timestamp) {
         self.unlocate(&located.path, now);
+        if self.guarded.locate(located) {
+            self.places.insert(located.path.clone(), located.file);
+        }
         if located.credentials.is_empty() {
             return;
         }
@@ -164,6 +171,7 @@ impl Registry {
     /// known. The credentials stay: they may come back, and what was said about them must hold.
     pub fn unlocate(&mut self, path: &Path, now: Timestamp) -> Option<FileId> {
         let file = self.places.remove(path)?;
+        self.guarded.unlocate(file, path, now);
         let fingerprints = self.files.get_mut(&file)?;
         let before = fingerprints.clone();
         fingerprints.retain(|fingerprint| {
@@ -262,6 +270,21 @@ impl Registry {
                 .map_or(&[], |departed| &departed.fingerprints),
             now => now,
         }
+    }
+
+    /// The system's own file that lay there at a time.
+    pub fn guarded_then(&self, file: FileId, time: Timestamp) -> Option<&GuardedFile> {
+        self.guarded.then(file, time)
+    }
+
+    /// The system's own file that lies there.
+    pub fn guarded(&self, file: FileId) -> Option<&GuardedFile> {
+        self.guarded.get(file)
+    }
+
+    /// Whether acts on a file are of interest: it holds a credential, or is the system's own.
+    pub fn is_watched(&self, file: FileId) -> bool {
+        self.files.contains_key(&file) || self.guarded.get(file).is_some()
     }
 
     /// One credential.

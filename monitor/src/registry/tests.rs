@@ -108,6 +108,24 @@ fn what_was_read_just_before_it_went_is_known() {
 }
 
 #[test]
+fn the_systems_own_files_are_guarded_whatever_they_hold() {
+    let file = |ino| FileId { dev: 1, ino };
+    let mut registry = Registry::default();
+    registry.locate(&located("/etc/sudoers", 1, &[]), NOW);
+    registry.locate(&located("/etc/hosts", 2, &[]), NOW);
+    assert!(registry.is_watched(file(1)) && !registry.is_watched(file(2)));
+    assert!(registry.credentials().next().is_none(), "they are none");
+    // visudo puts another file in its place.
+    let later = Timestamp(NOW.0 + 10);
+    registry.locate(&located("/etc/sudoers", 3, &[]), later);
+    assert!(registry.is_watched(file(3)) && !registry.is_watched(file(1)));
+    let kind = |ino, at| Some(registry.guarded_then(file(ino), at)?.kind);
+    assert_eq!(kind(3, later), Some(crate::model::SystemFile::Sudoers));
+    assert_eq!(kind(1, NOW), Some(crate::model::SystemFile::Sudoers));
+    assert_eq!(kind(1, Timestamp(later.0 + 1)), None);
+}
+
+#[test]
 fn restore_takes_back_and_a_declared_path_covers_what_lies_there() {
     let mut registry = Registry::default();
     registry.change(&retire(Target::Path("/a".into())), NOW);

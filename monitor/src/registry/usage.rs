@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Fingerprint, Timestamp, Usage, UsageKey};
+use crate::model::{Fingerprint, Selector, Timestamp, Usage, UsageKey};
 
 /// Most rows. Beyond it the row that was used longest ago makes room: a host with more distinct
 /// users of credentials than this is being scanned, and that is an alert of its own.
@@ -17,8 +17,8 @@ pub struct UsageMap {
 }
 
 impl UsageMap {
-    /// Notes a use and returns its row.
-    pub fn note(&mut self, key: UsageKey, now: Timestamp) -> &Usage {
+    /// Notes a number of uses and returns their row.
+    pub fn note(&mut self, key: UsageKey, uses: u64, now: Timestamp) -> &Usage {
         let of = self.rows.get(&key.fingerprint);
         if of.is_none_or(|of| !of.contains_key(&key)) {
             self.make_room();
@@ -34,10 +34,11 @@ impl UsageMap {
                 first: now,
                 last: now,
                 count: 0,
+                name: None,
             });
         row.first = row.first.min(now);
         row.last = row.last.max(now);
-        row.count = row.count.saturating_add(1);
+        row.count = row.count.saturating_add(uses);
         row
     }
 
@@ -70,6 +71,25 @@ impl UsageMap {
         self.rows.values().flat_map(BTreeMap::values)
     }
 
+    /// The credential that an identity has read last with a program, of those that are wanted.
+    pub fn latest_of(
+        &self,
+        identity: &Selector,
+        exe: &str,
+        is_wanted: impl Fn(&Fingerprint) -> bool,
+    ) -> Option<&Fingerprint> {
+        self.rows()
+            .filter(|row| {
+                let key = &row.key;
+                key.identity == *identity
+                    && key.exe == exe
+                    && key.destination.is_empty()
+                    && is_wanted(&key.fingerprint)
+            })
+            .max_by_key(|row| row.last)
+            .map(|row| &row.key.fingerprint)
+    }
+
     /// When a credential was last read, and how often.
     pub fn last_use(&self, credential: &Fingerprint) -> (Option<Timestamp>, u64) {
         let rows = self
@@ -87,7 +107,6 @@ impl UsageMap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Selector;
 
     #[test]
     fn counts_uses_and_keeps_first_and_last() {
@@ -98,18 +117,18 @@ mod tests {
             exe: "/bin/cat".into(),
             destination: destination.into(),
         };
-        map.note(key(""), Timestamp(5));
-        map.note(key(""), Timestamp(9));
-        map.note(key("127.0.0.1:80"), Timestamp(10));
-        let row = map.note(key(""), Timestamp(4)).clone();
+        map.note(key(""), 1, Timestamp(5));
+        map.note(key(""), 4, Timestamp(9));
+        map.note(key("127.0.0.1:80"), 1, Timestamp(10));
+        let row = map.note(key(""), 1, Timestamp(4)).clone();
         assert_eq!(
             (row.first, row.last, row.count),
-            (Timestamp(4), Timestamp(9), 3)
+            (Timestamp(4), Timestamp(9), 6)
         );
         let found = map.last_use(&Fingerprint::new("x"));
         assert_eq!(
             found,
-            (Some(Timestamp(9)), 3),
+            (Some(Timestamp(9)), 6),
             "connections are not uses of their own"
         );
         assert_eq!(map.rows().count(), 2);

@@ -128,7 +128,8 @@ impl Drain {
             Decoded::UnixSocket { time, task, file } => {
                 let path = self.sockets.path(*file)?;
                 let task = task.clone();
-                let fact = Fact::UnixConnect { task, path };
+                let owner = None;
+                let fact = Fact::UnixConnect { task, path, owner };
                 return Some(Decoded::Fact(Record { time: *time, fact }));
             }
             Decoded::Fact(Record { fact, .. }) => match fact {

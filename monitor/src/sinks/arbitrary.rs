@@ -62,6 +62,8 @@ pub(crate) fn sample() -> Alert {
             last_used: Some(time("2026-05-01T08:00:00Z")),
         }),
         destination: None,
+        target: None,
+        path: None,
         evidence: Some(Evidence::Read),
         attack: vec!["T1552.004".into()],
         owasp: vec!["NHI1".into()],
@@ -161,11 +163,19 @@ pub(crate) fn alert() -> impl Strategy<Value = Alert> {
         prop_oneof![Just(None), Just(Some(Evidence::ReadThenConnect))],
     );
     let destination =
-        any::<(IpAddr, u16)>().prop_map(|(address, port)| AlertDestination { address, port });
+        (any::<(IpAddr, u16)>(), option::of(text())).prop_map(|((address, port), name)| {
+            AlertDestination {
+                address,
+                port,
+                name,
+            }
+        });
     let parts = (
         option::of(process()),
         option::of(credential()),
         option::of(destination),
+        option::of(process()),
+        option::of(text()),
         option::of(text().prop_map(|name| Selector::unix_user(&name))),
     );
     let lists = (vec(text(), 0..3), vec(text(), 0..3));
@@ -179,7 +189,7 @@ pub(crate) fn alert() -> impl Strategy<Value = Alert> {
     )
         .prop_map(|(head, parts, (attack, owasp), texts, times, repeats)| {
             let (id, severity, status, evidence) = head;
-            let (process, credential, destination, identity) = parts;
+            let (process, credential, destination, target, path, identity) = parts;
             let [alert_id, title, summary] = texts;
             let [time, last_time] = times;
             Alert {
@@ -193,6 +203,8 @@ pub(crate) fn alert() -> impl Strategy<Value = Alert> {
                 process,
                 credential,
                 destination,
+                target,
+                path,
                 evidence,
                 attack,
                 owasp,

@@ -156,6 +156,9 @@ fn parameters(alert: &Alert) -> Vec<(&'static str, Cow<'_, str>)> {
         );
         put("path", credential.path.as_deref().map(Cow::from));
     }
+    if alert.credential.as_ref().is_none_or(|of| of.path.is_none()) {
+        put("path", alert.path.as_deref().map(Cow::from));
+    }
     put(
         "identity",
         alert.identity.as_ref().map(|i| i.as_str().into()),
@@ -170,10 +173,21 @@ fn parameters(alert: &Alert) -> Vec<(&'static str, Cow<'_, str>)> {
         put("login_user", process.login_user.as_deref().map(Cow::from));
         put("terminal", process.terminal.as_deref().map(Cow::from));
     }
-    let destination = alert
-        .destination
-        .map(|to| SocketAddr::new(to.address, to.port));
-    put("dst", destination.map(|to| to.to_string().into()));
+    if let Some(target) = &alert.target {
+        put("target_pid", Some(target.pid.to_string().into()));
+        put("target_uid", Some(target.uid.to_string().into()));
+        put("target_exe", target.exe.as_deref().map(Cow::from));
+        put("target_unit", target.unit.as_deref().map(Cow::from));
+        put(
+            "target_container",
+            target.container.as_deref().map(Cow::from),
+        );
+    }
+    if let Some(to) = &alert.destination {
+        let address = SocketAddr::new(to.address, to.port);
+        put("dst", Some(address.to_string().into()));
+        put("dst_name", to.name.as_deref().map(Cow::from));
+    }
     put("evidence", alert.evidence.map(|e| e.as_str().into()));
     let joined = |list: &[String]| (!list.is_empty()).then(|| Cow::from(list.join(",")));
     put("attack", joined(&alert.attack));

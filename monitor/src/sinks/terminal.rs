@@ -10,7 +10,7 @@ use textwrap::{Options, WordSeparator, WordSplitter};
 
 use super::escape::visible;
 use crate::model::alert::{AlertCredential, AlertProcess};
-use crate::model::{Alert, AlertStatus, Evidence, Severity, Timestamp};
+use crate::model::{Alert, AlertStatus, DetectionId, Evidence, Severity, Timestamp};
 
 /// How an alert is to be shown.
 #[derive(Debug, Clone)]
@@ -62,17 +62,27 @@ fn render_open(alert: &Alert, view: &View) -> String {
             text += &view.row(label, &parts.join(separator));
         }
     };
-    match &alert.credential {
-        Some(credential) => row("credential", view.credential(credential), ""),
-        None => row("what", vec![visible(&alert.summary).into_owned()], ""),
+    // An alert about a credential says it all in its rows; another one in its sentence.
+    let is_told = matches!(
+        alert.id,
+        DetectionId::RetiredCredentialRead
+            | DetectionId::RetiredCredentialUsed
+            | DetectionId::DecoyTouched
+    );
+    if alert.credential.is_none() || !is_told {
+        row("what", vec![visible(&alert.summary).into_owned()], "");
+    }
+    if let Some(credential) = &alert.credential {
+        row("credential", view.credential(credential), "");
     }
     row("who", who(alert), ", ");
-    if let Some(to) = alert.destination {
-        row(
-            "to",
-            vec![SocketAddr::new(to.address, to.port).to_string()],
-            "",
-        );
+    if let Some(to) = &alert.destination {
+        let address = SocketAddr::new(to.address, to.port);
+        let to = match &to.name {
+            Some(name) => format!("{} ({address})", visible(name)),
+            None => address.to_string(),
+        };
+        row("to", vec![to], "");
     }
     row("evidence", evidence(alert), " · ");
     // Commands are for copying, so they are not wrapped.

@@ -98,6 +98,7 @@ fn what_is_absent_is_not_shown() {
     alert.destination = Some(AlertDestination {
         address: "2001:db8::1".parse().unwrap(),
         port: 22,
+        name: Some("git.example\u{1b}[2J".into()),
     });
     alert.identity = Some(Selector::systemd_unit("backup.service"));
     alert.process.as_mut().unwrap().container = Some("3f4a".repeat(16));
@@ -113,6 +114,7 @@ fn what_is_absent_is_not_shown() {
     alert.destination = Some(AlertDestination {
         address: "169.254.169.254".parse().unwrap(),
         port: 80,
+        name: None,
     });
     let metadata = render(&alert, &view());
     insta::assert_snapshot!([lost, bare, used, metadata].join("\n"));
@@ -238,6 +240,7 @@ proptest! {
         prop_assert!(message.is_some(), "{}", String::from_utf8_lossy(&bytes));
         let message = message.unwrap();
         let path = alert.credential.as_ref().and_then(|c| c.path.as_deref());
+        let path = path.or(alert.path.as_deref());
         match (path, message.parameters.get("path")) {
             (Some(path), Some(sent)) if path.len() < 100 => prop_assert_eq!(sent, &visible(path)),
             (path, sent) => prop_assert_eq!(path.is_some(), sent.is_some()),

@@ -259,6 +259,7 @@ fn usage_of(row: &Row<'_>) -> rusqlite::Result<Usage> {
         first: Timestamp(row.get(4)?),
         last: Timestamp(row.get(5)?),
         count: u64::try_from(row.get::<_, i64>(6)?).unwrap_or(0),
+        name: None,
     })
 }
 

@@ -82,6 +82,7 @@ pub(super) fn some_of_each() -> Vec<Write> {
             first: time,
             last: time,
             count: 3,
+            name: None,
         }),
         Write::IdentitySeen {
             selector: identity.clone(),
@@ -136,7 +137,10 @@ pub(super) fn alert(alert_id: &str, time: Timestamp, status: AlertStatus) -> Ale
         destination: Some(AlertDestination {
             address: std::net::Ipv4Addr::new(192, 0, 2, 7).into(),
             port: 443,
+            name: Some("api.example".to_owned()),
         }),
+        target: None,
+        path: None,
         evidence: Some(Evidence::ReadThenConnect),
         attack: vec!["T1552.004".to_owned()],
         owasp: vec!["NHI1".to_owned()],
@@ -258,6 +262,7 @@ fn usage() -> impl Strategy<Value = Usage> {
                 first,
                 last,
                 count,
+                name: None,
             },
         )
 }

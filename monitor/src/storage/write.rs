@@ -266,7 +266,9 @@ fn upsert_alert(to: &Connection, alert: &Alert) -> Result<(), Failure> {
         alert.summary,
         alert.identity.as_ref().map(|identity| identity.as_str()),
         credential.map(|credential| credential.fingerprint.as_str()),
-        credential.and_then(|credential| credential.path.as_deref()),
+        credential
+            .and_then(|credential| credential.path.as_deref())
+            .or(alert.path.as_deref()),
         process.map(|process| process.pid),
         process.and_then(|process| process.exe.as_deref()),
         json,

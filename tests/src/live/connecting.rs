@@ -18,7 +18,7 @@ fn assert_used(alert: &Alert, key: &SshKey, to: (&str, u16)) {
     assert_eq!(alert.attack, ["T1078", "T1552"]);
     assert_eq!(alert.owasp, ["NHI1"]);
     assert_eq!(alert.identity, Some(Selector::unix_user("root")));
-    let destination = alert.destination.unwrap();
+    let destination = alert.destination.as_ref().unwrap();
     let address: IpAddr = to.0.parse().unwrap();
     assert_eq!((destination.address, destination.port), (address, to.1));
     assert!(key.is_in(alert));
@@ -218,6 +218,7 @@ fn every_address_of_the_metadata_services_is_watched() {
             of(alert)
                 && alert
                     .destination
+                    .as_ref()
                     .is_some_and(|to| to.address.to_string() == address)
         });
         done.assert_time(&alert);

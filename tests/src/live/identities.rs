@@ -1,8 +1,7 @@
 //! Acts of accounts that are made for the test: who did it, and CW-103 where the account is retired.
 
-use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::chown;
 
 use monitor::model::{Alert, AlertStatus, DetectionId, Selector, Severity};
 
@@ -57,21 +56,6 @@ fn a_reader_that_has_just_changed_its_uid_is_named_rightly() {
             .find(|row| row.key.fingerprint.as_str() == key.fingerprint);
         assert_eq!(row.unwrap().key.identity.as_str(), account.selector());
     }
-}
-
-#[test]
-fn an_open_that_is_denied_is_no_read() {
-    let _host = shared();
-    let place = Place::new();
-    let account = Account::new();
-    let key = SshKey::ed25519(place.root().join("deploy"));
-    let _daemon = Daemon::start(&place);
-    place.retire(&key.path);
-    let mode = fs::metadata(&key.path).unwrap().permissions().mode();
-    assert_eq!(mode & 0o7777, 0o600);
-    let done = super::host::act(&mut account.runs("cat", &[&key.path]));
-    assert!(!done.output.status.success());
-    place.silent("nothing was read", |alert| alert.id == READ);
 }
 
 #[test]

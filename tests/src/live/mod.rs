@@ -22,6 +22,7 @@ mod namespaces;
 mod naming;
 mod privileges;
 mod quiet;
+mod reaching;
 mod reading;
 mod recording;
 mod secrets;

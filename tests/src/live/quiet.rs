@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use monitor::model::DetectionId;
 
 use super::daemon::{Daemon, Place, alone, is_own, patiently};
-use super::host::{Account, SshKey, command, compile, program, python, run};
+use super::host::{
+    Account, Partner, SshKey, change_accounts, command, compile, program, python, run,
+};
 
 /// Opens and reads each of the files given as a directory and a number, so many times.
 const READER: &str = r#"
@@ -198,5 +200,116 @@ fn ordinary_administration_is_quiet() {
     // It was not blind.
     run(&mut command("cat", &[&key.path]));
     place.wait("the retired key", |alert| key.is_in(alert));
+    daemon.stop();
+}
+
+/// A package with a script that looks at the system's own files, as those of passwd, sudo and ucf do.
+fn install_and_remove_a_package(work: &std::path::Path) {
+    let tree = work.join("package");
+    let control = tree.join("DEBIAN");
+    fs::create_dir_all(&control).unwrap();
+    fs::write(
+        control.join("control"),
+        "Package: credwatch-live-test\nVersion: 1\nArchitecture: all\nMaintainer: a <a@example>\n\
+         Description: a test\n",
+    )
+    .unwrap();
+    let script = control.join("postinst");
+    fs::write(
+        &script,
+        "#!/bin/sh\nset -e\nmd5sum /etc/shadow /etc/gshadow >/dev/null\npwck -r -q || true\n",
+    )
+    .unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let package = work.join("test.deb");
+    run(&mut command("dpkg-deb", &[&"--build", &tree, &package]));
+    // A database of its own: this host's is left alone.
+    let database = work.join("dpkg");
+    for directory in ["info", "updates"] {
+        fs::create_dir_all(database.join(directory)).unwrap();
+    }
+    fs::write(database.join("status"), "").unwrap();
+    let admindir = format!("--admindir={}", database.display());
+    for action in ["--install", "--purge"] {
+        let mut dpkg = command("dpkg", &[&admindir, &"--force-bad-path", &action]);
+        run(match action {
+            "--install" => dpkg.arg(&package),
+            _ => dpkg.arg("credwatch-live-test"),
+        });
+    }
+}
+
+#[test]
+fn what_manages_accounts_and_shows_processes_is_quiet() {
+    let _host = alone();
+    let place = Place::new();
+    let work = place.at("work");
+    fs::create_dir(&work).unwrap();
+    let key = SshKey::ed25519(place.root().join("key"));
+    let daemon = Daemon::start(&place);
+    let sh = |line: &str| {
+        let mut command = command("sh", &[&"-c", &line, &"sh", &key.path]);
+        run(command.current_dir(&work));
+    };
+    // A service of another account that holds a secret while all are looked at.
+    let account = Account::new();
+    std::os::unix::fs::chown(&key.path, Some(account.uid), Some(account.gid)).unwrap();
+    let service = Partner::start(&mut account.runs(
+        "python3",
+        &[
+            &"-c",
+            &"import sys\nkept = open(sys.argv[1]).read()\nprint('up', flush=True)\n\
+              sys.stdin.readline()",
+            &key.path,
+        ],
+    ));
+    sh("ps aux >/dev/null; ps -ef >/dev/null; top -b -n1 >/dev/null; pgrep -a python3 >/dev/null");
+    sh("pidof python3 >/dev/null; w >/dev/null; uptime; ss -tulpn >/dev/null 2>&1 || true");
+    // As systemctl and log daemons do.
+    sh(
+        "cat /proc/[0-9]*/stat /proc/[0-9]*/status /proc/[0-9]*/cmdline /proc/[0-9]*/cgroup \
+        /proc/[0-9]*/comm >/dev/null 2>&1 || true",
+    );
+    sh("strace -f -o trace sh -c 'cat \"$0\" >/dev/null' \"$1\" && test -s trace");
+    sh("env >/dev/null; cat /proc/self/environ /proc/$$/environ >/dev/null");
+    sh(
+        "eval $(ssh-agent -s) >/dev/null; trap 'kill $SSH_AGENT_PID' EXIT; cp \"$1\" copy; \
+        chmod 600 copy; ssh-add -q copy; ssh-add -l >/dev/null; rm copy",
+    );
+    // Accounts and passwords, through every tool that changes them.
+    change_accounts(&mut command(
+        "usermod",
+        &[&"--comment", &"a test", &account.name],
+    ));
+    change_accounts(&mut command("passwd", &[&"-l", &account.name]));
+    change_accounts(&mut command("chage", &[&"-M", &"90", &account.name]));
+    let chpasswd = format!("echo '{}:quiet-Pw-1' | chpasswd", account.name);
+    change_accounts(&mut command("sh", &[&"-c", &chpasswd]));
+    sh("chage -l root >/dev/null; passwd -S root >/dev/null; pwck -r -q || true; grpck -r || true");
+    sh("su -s /bin/sh -c true nobody");
+    for optional in ["/usr/bin/sudo -n true", "/usr/sbin/visudo -c"] {
+        let program = optional.split(' ').next().unwrap();
+        if std::path::Path::new(program).exists() {
+            sh(&format!("{optional} >/dev/null"));
+        }
+    }
+    // A daily job that keeps a copy of the password file, as Debian's was.
+    let jobs = work.join("daily");
+    fs::create_dir(&jobs).unwrap();
+    fs::write(
+        jobs.join("passwd"),
+        "#!/bin/sh\ncmp -s /etc/shadow shadow.bak || cp -p /etc/shadow shadow.bak\n",
+    )
+    .unwrap();
+    fs::set_permissions(jobs.join("passwd"), fs::Permissions::from_mode(0o755)).unwrap();
+    sh("run-parts daily");
+    install_and_remove_a_package(&work);
+    service.finish();
+    place.silent("the keeping of accounts and processes", is_own);
+    assert_eq!(place.status().lost, 0);
+    // It was not blind.
+    let done = run(&mut command("cat", &[&"/etc/shadow"]));
+    let alert = place.wait("the password file", done.is(DetectionId::SystemSecret));
+    assert_eq!(alert.path.as_deref(), Some("/etc/shadow"));
     daemon.stop();
 }

@@ -56,6 +56,21 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![4 => "/[a-c]{1,2}", 1 => any::<String>()]
 }
 
+/// Among any paths those of programs, files and sockets that are known.
+fn path() -> impl Strategy<Value = String> {
+    let known = vec![
+        "/usr/bin/ssh",
+        "/usr/bin/ps",
+        "/usr/sbin/sshd",
+        "/usr/bin/dpkg",
+        "/tmp/ssh-x/agent.1",
+        "/run/docker.sock",
+        "/etc/shadow",
+        "/etc/sudoers",
+    ];
+    prop_oneof![1 => text(), 2 => select(known).prop_map(str::to_owned)]
+}
+
 fn fingerprint() -> impl Strategy<Value = Fingerprint> {
     "(SHA256|hmac):[a-c]".prop_map(Fingerprint::new)
 }
@@ -76,8 +91,14 @@ fn state() -> impl Strategy<Value = CredentialState> {
 }
 
 fn credential() -> impl Strategy<Value = Credential> {
-    use CredentialKind::{Jwt, Opaque, SshPrivateKey};
-    let kind = select(vec![SshPrivateKey, Jwt, Opaque]);
+    use CredentialKind::{Jwt, Opaque, ShadowPassword, SshAuthorizedKey, SshPrivateKey};
+    let kind = select(vec![
+        SshPrivateKey,
+        Jwt,
+        Opaque,
+        ShadowPassword,
+        SshAuthorizedKey,
+    ]);
     (fingerprint(), kind, option::of(time()), option::of(text())).prop_map(
         |(fingerprint, kind, expires, label)| Credential {
             fingerprint,
@@ -91,7 +112,7 @@ fn credential() -> impl Strategy<Value = Credential> {
 }
 
 fn located() -> impl Strategy<Value = Fact> {
-    (file(), text(), vec(credential(), 0..3)).prop_map(|(file, path, credentials)| {
+    (file(), path(), vec(credential(), 0..3)).prop_map(|(file, path, credentials)| {
         Fact::Located(LocatedFile {
             file,
             path: path.into(),
@@ -159,6 +180,7 @@ fn usage() -> impl Strategy<Value = Fact> {
                 first,
                 last,
                 count,
+                name: None,
             })
         },
     )
@@ -261,10 +283,15 @@ fn fact() -> impl Strategy<Value = Fact> {
         2 => (task(), task(), how, any::<bool>()).prop_map(|(task, target, how, granted)| {
             Fact::MemoryAccess { task, target, how, granted }
         }),
-        1 => (task(), any::<u32>(), option::of(text())).prop_map(|(task, serial, description)| {
-            Fact::KeyRead { task, serial, description }
+        1 => (task(), any::<u32>(), option::of(text()), option::of(uid())).prop_map(
+            |(task, serial, description, owner)| {
+                Fact::KeyRead { task, serial, description, owner }
+            }
+        ),
+        1 => (file(), path(), uid(), 0..0o10000_u32).prop_map(|(file, path, owner, mode)| {
+            Fact::Program { file, path, owner, mode }
         }),
-        1 => (any::<[u8; 4]>(), text()).prop_map(|(address, name)| {
+        2 => (any::<[u8; 4]>(), prop_oneof![text(), "[a-z]{1,3}\\.example"]).prop_map(|(address, name)| {
             Fact::Name { address: address.into(), name }
         }),
         1 => (text(), task(), 0..9_u64).prop_map(|(hook, task, count)| {
@@ -278,9 +305,11 @@ fn fact() -> impl Strategy<Value = Fact> {
         1 => own(),
         1 => usage(),
         1 => Just(Fact::Tick),
-        2 => (task(), text()).prop_map(|(task, path)| Fact::Exec { task, path }),
+        2 => (task(), path()).prop_map(|(task, path)| Fact::Exec { task, path }),
         1 => (task(), option::of(text())).prop_map(|(task, path)| Fact::Running { task, path }),
-        1 => (task(), text()).prop_map(|(task, path)| Fact::UnixConnect { task, path }),
+        2 => (task(), path(), option::of(uid())).prop_map(|(task, path, owner)| {
+            Fact::UnixConnect { task, path, owner }
+        }),
         2 => task().prop_map(|task| Fact::Fork { task }),
         1 => task().prop_map(|task| Fact::Exit { task }),
         2 => (task(), uid()).prop_map(|(task, uid)| Fact::IdentityChange { task, uid }),

@@ -4,8 +4,8 @@ use monitor::config::DetectionConfig;
 use monitor::detection::Detector;
 use monitor::model::{
     Access, Alert, AlertStatus, Credential, CredentialKind, CredentialState, Fact, FileId,
-    Fingerprint, LocatedFile, Protocol, Record, RegistryChange, Selector, Target, Task, Timestamp,
-    Usage,
+    Fingerprint, LocatedFile, MemoryAccess, Protocol, Record, RegistryChange, Selector, Target,
+    Task, Timestamp, Usage,
 };
 use monitor::recording::{self, Reader, Writer};
 
@@ -127,6 +127,41 @@ impl Story {
         });
     }
 
+    /// The same of a program that lies on this host and is root's.
+    pub(super) fn runs(&mut self, task: &Task, path: &str) {
+        self.fact(Fact::Program {
+            file: task.exe,
+            path: path.to_owned(),
+            owner: 0,
+            mode: 0o755,
+        });
+        self.exec(task, path);
+    }
+
+    pub(super) fn reaches(&mut self, task: &Task, target: &Task, how: MemoryAccess, granted: bool) {
+        self.fact(Fact::MemoryAccess {
+            task: task.clone(),
+            target: target.clone(),
+            how,
+            granted,
+        });
+    }
+
+    pub(super) fn speaks(&mut self, task: &Task, path: &str, owner: Option<u32>) {
+        self.fact(Fact::UnixConnect {
+            task: task.clone(),
+            path: path.to_owned(),
+            owner,
+        });
+    }
+
+    pub(super) fn name(&mut self, address: &str, name: &str) {
+        self.fact(Fact::Name {
+            address: address.parse().unwrap(),
+            name: name.to_owned(),
+        });
+    }
+
     pub(super) fn exit(&mut self, task: &Task) {
         self.fact(Fact::Exit { task: task.clone() });
     }
@@ -194,6 +229,21 @@ impl Story {
         alerts.remove(0)
     }
 
+    /// What a replay of it says, one sentence a line, with the severity before it.
+    pub(super) fn told(&self) -> Vec<String> {
+        let alerts = self.alerts().into_iter();
+        alerts
+            .map(|alert| {
+                let ended = match alert.status {
+                    AlertStatus::Open => String::new(),
+                    AlertStatus::Ended => format!(" ended x{}", alert.repeats),
+                };
+                let severity = alert.severity.as_str();
+                format!("{severity} {}{ended}: {}", alert.id, alert.summary)
+            })
+            .collect()
+    }
+
     /// The rows of the usage map at its end, as text.
     pub(super) fn usage(&self) -> Vec<String> {
         let mut detector = Detector::new(self.settings.clone());
@@ -249,7 +299,7 @@ fn line(alert: &Alert) -> String {
         words.push(short(&credential.fingerprint));
         words.extend(credential.path.as_ref().map(|path| format!("at {path}")));
     }
-    if let Some(to) = alert.destination {
+    if let Some(to) = &alert.destination {
         words.push(format!(
             "to {}",
             std::net::SocketAddr::new(to.address, to.port)
@@ -301,6 +351,25 @@ pub(super) fn child_of(parent: &Task, pid: u32) -> Task {
         start: process(pid).start,
         ..parent.clone()
     }
+}
+
+/// A process of root, with a program's inode of its own.
+pub(super) fn of_root(pid: u32) -> Task {
+    Task {
+        uid: 0,
+        euid: 0,
+        gid: 0,
+        ..with_program(process(pid))
+    }
+}
+
+/// A process with a program's inode of its own.
+pub(super) fn with_program(task: Task) -> Task {
+    let exe = FileId {
+        dev: 2049,
+        ino: 100_000 + u64::from(task.pid),
+    };
+    Task { exe, ..task }
 }
 
 /// An SSH private key.

@@ -46,6 +46,7 @@ fn what_was_known_before_is_counted_on_and_told_as_the_last_use() {
         first: before,
         last: before,
         count: 6,
+        name: None,
     }));
     story.read(&process(42));
     story.connect(&process(42), "192.0.2.7:22");

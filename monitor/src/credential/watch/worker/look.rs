@@ -41,6 +41,10 @@ impl<F: Fn(Found)> Worker<F> {
         }
         self.counters.inspected.fetch_add(1, Ordering::Relaxed);
         match inspect(path, &self.key) {
+            Ok(Some(located)) if located.credentials.is_empty() => {
+                let wanted = self.wanted_at(path);
+                self.located(wanted.unwrap_or(located));
+            }
             Ok(Some(located)) => self.located(located),
             Ok(None) => match self.wanted_at(path) {
                 Some(located) => self.located(located),

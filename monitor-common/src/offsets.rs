@@ -63,6 +63,7 @@ offsets! {
     files_table = "files_struct"."fdt",
     table_descriptors = "fdtable"."fd",
     cred_effective = "cred"."cap_effective",
+    key_owner = "key"."uid",
     key_serial = "key"."serial",
     key_description = "key"."description",
     file_mode = "file"."f_mode",

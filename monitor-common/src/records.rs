@@ -437,8 +437,8 @@ shared! {
         pub task: TaskInfo,
         /// Its serial number.
         pub serial: u32,
-        /// 0.
-        pub reserved: u32,
+        /// The uid that owns it; `u32::MAX` where that is not known.
+        pub owner: u32,
         /// Its description, zero terminated.
         pub description: [u8; DESCRIPTION_BYTES],
     }

@@ -132,7 +132,12 @@ fn has_asked(skb: *mut __sk_buff) -> bool {
 fn is_positive_answer(skb: *mut __sk_buff, payload: u32) -> bool {
     let mut header = [0u8; 8];
     let read = unsafe {
-        bpf_skb_load_bytes(skb.cast(), payload, header.as_mut_ptr().cast(), header.len() as u32)
+        bpf_skb_load_bytes(
+            skb.cast(),
+            payload,
+            header.as_mut_ptr().cast(),
+            header.len() as u32,
+        )
     };
     let [_, _, flags, rcode, _, _, many, few] = header;
     read == 0 && flags & 0x80 != 0 && rcode & 0x0f == 0 && (many | few) != 0
@@ -155,7 +160,11 @@ fn piece(skb: *mut __sk_buff, payload: u32, left: u32, protocol: u8, sequence: u
         record.protocol = u16::from(protocol);
         record.len = 0;
         record.reserved = 0;
-        let len = if left < DNS_BYTES as u32 { left } else { DNS_BYTES as u32 };
+        let len = if left < DNS_BYTES as u32 {
+            left
+        } else {
+            DNS_BYTES as u32
+        };
         // Only `len` bytes are written; the rest is what the ring held before, which the daemon
         // does not read.
         if len > 0 {

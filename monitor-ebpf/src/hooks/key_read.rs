@@ -84,7 +84,11 @@ fn tell(serial: u32, key: *const u8) {
         let record = unsafe { &mut *record };
         record.task = *info;
         record.serial = serial;
-        record.reserved = 0;
+        record.owner = if key.is_null() {
+            u32::MAX
+        } else {
+            Probed::read(key, offset!(key_owner))
+        };
         record.description = [0; DESCRIPTION_BYTES];
         if offset!(kernel_reads) != 0 && !key.is_null() {
             unsafe {

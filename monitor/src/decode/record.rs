@@ -235,7 +235,7 @@ pub fn decode(bytes: &Bytes, clock: &Clock) -> Result<Decoded, DecodeError> {
                 task: task(&record.task, clock),
                 serial: record.serial,
                 description: (!description.is_empty()).then_some(description),
-                owner: None,
+                owner: (record.owner != u32::MAX).then_some(record.owner),
             }
         }
         kind::CAPPED => {

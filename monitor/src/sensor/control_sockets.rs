@@ -28,7 +28,15 @@ const PLACES: &[(&str, &str)] = &[
 
 /// The sockets that are watched, by inode.
 #[derive(Default)]
-pub(super) struct ControlSockets(Mutex<HashMap<FileId, String>>);
+pub(super) struct ControlSockets(Mutex<HashMap<FileId, Guard>>);
+
+/// A socket that is watched.
+#[derive(Debug, Clone)]
+pub(super) struct Guard {
+    pub(super) path: String,
+    /// The uid that owns it.
+    pub(super) owner: Option<u32>,
+}
 
 impl ControlSockets {
     /// Looks at every listening unix socket of this network namespace, and hands those that are
@@ -48,7 +56,7 @@ impl ControlSockets {
                 dev: metadata.dev(),
                 ino: metadata.ino(),
             };
-            if metadata.file_type().is_socket() && self.path(file).is_none() && watch(file).is_ok()
+            if metadata.file_type().is_socket() && self.guard(file).is_none() && watch(file).is_ok()
             {
                 self.add(file, &path);
             }
@@ -56,13 +64,17 @@ impl ControlSockets {
     }
 
     pub(super) fn add(&self, socket: FileId, path: &Path) {
+        let guard = Guard {
+            path: path.to_string_lossy().into_owned(),
+            owner: std::fs::metadata(path).ok().map(|metadata| metadata.uid()),
+        };
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(socket, path.to_string_lossy().into_owned());
+            .insert(socket, guard);
     }
 
-    pub(super) fn path(&self, socket: FileId) -> Option<String> {
+    pub(super) fn guard(&self, socket: FileId) -> Option<Guard> {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

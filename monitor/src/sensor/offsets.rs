@@ -49,6 +49,7 @@ const OPTIONAL: &[(&str, &str)] = &[
     ("proc_inode", "vfs_inode"),
     ("mm_struct", "owner"),
     ("folio", "mapping"),
+    ("key", "uid"),
     ("key", "serial"),
     ("key", "description"),
     ("unix_sock", "peer"),

@@ -15,7 +15,7 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use tokio::sync::mpsc;
 
 use super::actor;
-use super::control_sockets::ControlSockets;
+use super::control_sockets::{ControlSockets, Guard};
 use super::family::Family;
 use super::maps::Counters;
 use super::shared::Shared;
@@ -126,9 +126,8 @@ impl Drain {
         }
         match &mut decoded {
             Decoded::UnixSocket { time, task, file } => {
-                let path = self.sockets.path(*file)?;
+                let Guard { path, owner } = self.sockets.guard(*file)?;
                 let task = task.clone();
-                let owner = None;
                 let fact = Fact::UnixConnect { task, path, owner };
                 return Some(Decoded::Fact(Record { time: *time, fact }));
             }

@@ -14,10 +14,14 @@ fn recorded(place: &Place, key: &SshKey) -> (Done, std::path::PathBuf) {
     let file = place.at("live.rec");
     let duration = format!("{}s", patiently(Duration::from_secs(6)).as_secs());
     let mut record = place.client(&["record", file.to_str().unwrap(), "--duration", &duration]);
-    record.stdout(Stdio::null()).stderr(Stdio::null());
+    // The file itself may be empty for long: where little happens, it is written at the end.
+    let said = place.at("recorder");
+    record
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(&said).unwrap());
     let mut child: Child = record.spawn().unwrap();
     place.until("the recording has begun", || {
-        fs::metadata(&file).is_ok_and(|of| of.len() > 2_000)
+        fs::read_to_string(&said).unwrap().contains("recording to")
     });
     std::thread::sleep(patiently(Duration::from_millis(700)));
     let done = run(&mut command("cat", &[&key.path]));

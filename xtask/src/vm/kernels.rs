@@ -131,7 +131,11 @@ impl Kernel {
             }
             Err(error) => match known {
                 Some(mut known) => {
-                    known.note = Some(format!("kept from an earlier run: {error:#}"));
+                    let said = format!("{error:#}");
+                    // apt's own errors stand behind all that it tried.
+                    let why = said.lines().find(|line| line.starts_with("E: "));
+                    let why = why.or_else(|| said.lines().next()).unwrap_or_default();
+                    known.note = Some(format!("kept from an earlier run; {why}"));
                     Ok(known)
                 }
                 None => Err(error.context(format!(

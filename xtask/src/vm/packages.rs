@@ -11,15 +11,19 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 /// What the live tests run, and what makes a system.
-const WANTED: [&str; 17] = [
+const WANTED: [&str; 23] = [
     "base-files",
     "base-passwd",
     "bash",
     "busybox-static",
     "coreutils",
     "dash",
+    "diffutils",
+    "findutils",
     "gcc",
     "git",
+    "grep",
+    "gzip",
     "iproute2",
     "libc-bin",
     "libc6-dev",
@@ -28,6 +32,8 @@ const WANTED: [&str; 17] = [
     "openssl",
     "passwd",
     "python3",
+    "sed",
+    "tar",
     "util-linux",
 ];
 

@@ -160,6 +160,8 @@ fn status_is_a_table_for_people_and_json_for_programs() {
             "file_read",
             "NO",
             "0",
+            "0",
+            "0",
             "7",
             "fanotify",
             "no",

@@ -17,6 +17,7 @@ mod folding;
 mod guarding;
 mod holding;
 mod identities;
+mod ladders;
 mod moving;
 mod namespaces;
 mod naming;

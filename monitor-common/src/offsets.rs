@@ -67,6 +67,8 @@ offsets! {
     key_serial = "key"."serial",
     key_description = "key"."description",
     file_mode = "file"."f_mode",
+    fault_area = "vm_fault"."vma",
+    area_file = "vm_area_struct"."vm_file",
     request_file = "kiocb"."ki_filp",
     inode_size = "inode"."i_size",
     sock_protocol = "sock"."sk_protocol",

@@ -4,6 +4,9 @@
 //! `security_file_permission(struct file *file, int mask)`,
 //! `security_mmap_file(struct file *file, unsigned long prot, unsigned long flags)`.
 //!
+//! And `filemap_fault(struct vm_fault *vmf)`, `filemap_map_pages(struct vm_fault *vmf, …)`: pages of a
+//! mapping are touched, of one from before the daemon too.
+//!
 //! On overlayfs they ask once for the overlay's file and once for the real one below.
 
 use aya_ebpf::macros::{fentry, kprobe, lsm};
@@ -131,5 +134,53 @@ fn mapped<M: Memory>(file: *const u8) {
     let key = key_of::<M>(M::follow(file, offset!(file_inode)));
     if is_watched(key) {
         watched(key, Hook::FileMap, kind::FILE_MAP);
+    }
+}
+
+/// A page of a mapping is touched and has to be read.
+#[fentry(function = "filemap_fault")]
+pub fn file_fault_fentry(context: FEntryContext) -> i32 {
+    touched::<Typed>(context.arg(0));
+    0
+}
+
+/// A page of a mapping is touched, and those around it are mapped with it.
+#[fentry(function = "filemap_map_pages")]
+pub fn file_around_fentry(context: FEntryContext) -> i32 {
+    touched::<Typed>(context.arg(0));
+    0
+}
+
+/// A page of a mapping is touched and has to be read.
+#[kprobe]
+pub fn file_fault_kprobe(context: ProbeContext) -> u32 {
+    if let Some(fault) = context.arg(0) {
+        touched::<Probed>(fault);
+    }
+    0
+}
+
+/// A page of a mapping is touched, and those around it are mapped with it.
+#[kprobe]
+pub fn file_around_kprobe(context: ProbeContext) -> u32 {
+    if let Some(fault) = context.arg(0) {
+        touched::<Probed>(fault);
+    }
+    0
+}
+
+#[inline(always)]
+fn touched<M: Memory>(fault: *const u8) {
+    let area = M::follow(fault, offset!(fault_area));
+    if area.is_null() {
+        return;
+    }
+    let file = M::follow(area, offset!(area_file));
+    if file.is_null() {
+        return;
+    }
+    let key = key_of::<M>(M::follow(file, offset!(file_inode)));
+    if is_watched(key) {
+        watched(key, Hook::FileFault, kind::FILE_MAP);
     }
 }

@@ -38,7 +38,7 @@ int main(int argc, char **argv) {
 #[test]
 fn of_three_hundred_readers_that_are_gone_at_once_none_is_missed() {
     let _host = shared();
-    let place = Place::with("[detection]\nfold_quiet = \"2s\"");
+    let place = Place::with("[detection]\nfold_quiet = \"4s\"");
     let key = SshKey::ed25519(place.root().join("deploy"));
     let storm = compile(&place.at(""), "storm", STORM);
     let _daemon = Daemon::start(&place);

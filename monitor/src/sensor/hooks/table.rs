@@ -129,9 +129,19 @@ pub(in crate::sensor) const HOOKS: &[HookSpec] = &[
     HookSpec {
         hook: Hook::FileFault,
         capability: Capability::CredentialFile,
-        rungs: rungs![["file_fault_tp" Tracepoint("mm_filemap_fault")]],
-        beside: Some("file_map_tp"),
-        blind_to: "credential files that are mapped and not yet in memory",
+        rungs: rungs![
+            [
+                "file_fault_fentry" Fentry("filemap_fault"),
+                "file_around_fentry" Fentry("filemap_map_pages")
+            ],
+            [
+                "file_fault_kprobe" Kprobe("filemap_fault"),
+                "file_around_kprobe" Kprobe("filemap_map_pages")
+            ],
+            ["file_fault_tp" Tracepoint("mm_filemap_fault")],
+        ],
+        beside: None,
+        blind_to: "reads of mappings from before",
         fix: TRAMPOLINES,
     },
     HookSpec {
@@ -151,6 +161,10 @@ pub(in crate::sensor) const HOOKS: &[HookSpec] = &[
         hook: Hook::FileWrite,
         capability: Capability::CredentialFile,
         rungs: rungs![
+            [
+                "file_permission_fentry" Fentry("security_file_permission"),
+                "file_write_tp" Tracepoint("mm_filemap_add_to_page_cache")
+            ],
             ["file_permission_fentry" Fentry("security_file_permission")],
             ["file_permission_lsm" Lsm("file_permission")],
             ["file_permission_kprobe" Kprobe("security_file_permission")],

@@ -15,7 +15,7 @@ use xtask::{
 use crate::{
     build, deny, process, setup, test,
     ui::{self, Mark},
-    usage,
+    usage, vm,
 };
 
 /// A step that cannot be done on this machine, and why that is no failure.
@@ -30,7 +30,10 @@ pub(crate) fn command(workspace: &Path, args: &[String]) -> Result<ExitCode> {
     }
     let mut rows = Vec::new();
     let start = Instant::now();
-    let toolchain = setup::ensure(workspace, setup::Needs::TEST | setup::Needs::LINT)?;
+    let toolchain = setup::ensure(
+        workspace,
+        setup::Needs::TEST | setup::Needs::LINT | setup::Needs::VM,
+    )?;
     rows.push(row(Mark::Ok, "set-up", start.elapsed(), ""));
 
     // Every step runs though an earlier one failed: one run tells everything that is wrong.
@@ -57,6 +60,22 @@ pub(crate) fn command(workspace: &Path, args: &[String]) -> Result<ExitCode> {
         Ok(_) | Err(_) => Mark::Failed,
     };
     rows.push(row(mark, "tests", start.elapsed(), ""));
+
+    ui::heading("== kernels 6.1 and 6.12");
+    let start = Instant::now();
+    let kernels = vm::ci(workspace);
+    rows.push(match &kernels {
+        Ok(()) => row(Mark::Ok, "kernels 6.1 and 6.12", start.elapsed(), ""),
+        Err(error) => {
+            eprintln!("{} kernels: {error:#}", ui::error_word());
+            row(
+                Mark::Failed,
+                "kernels 6.1 and 6.12",
+                start.elapsed(),
+                &error.to_string(),
+            )
+        }
+    });
 
     ui::heading("== summary");
     ui::table(&rows);

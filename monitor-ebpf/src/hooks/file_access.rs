@@ -11,9 +11,9 @@
 
 use aya_ebpf::macros::{fentry, kprobe, lsm};
 use aya_ebpf::programs::{FEntryContext, LsmContext, ProbeContext};
-use monitor_common::{Hook, kind};
+use monitor_common::{FileKey, Hook, kind};
 
-use crate::file::{is_watched, key_of, unknown, watched, written};
+use crate::file::{dentry_of, is_watched, key_of, unknown, watched, written};
 use crate::kernel::{Memory, Probed, Typed, offset};
 
 const MAY_WRITE: i32 = 2;
@@ -55,13 +55,20 @@ fn opened<M: Memory>(file: *const u8) {
     let size: u64 = M::read(inode, offset!(inode_size));
     // Whoever makes a file is told of when there is something in it.
     if mode & FMODE_READ != 0 && size != 0 {
-        unknown::<M>(dentry_of_file::<M>(file), key, Hook::FileOpen);
+        tell_unknown::<M>(file, inode, key);
     }
 }
 
+/// What an open goes by, or what its name is there: of the real file below overlayfs older kernels
+/// give the overlay's path.
 #[inline(always)]
-fn dentry_of_file<M: Memory>(file: *const u8) -> *const u8 {
-    M::follow(file, offset!(file_path) + offset!(path_dentry))
+fn tell_unknown<M: Memory>(file: *const u8, inode: *const u8, key: FileKey) {
+    let dentry = M::follow(file, offset!(file_path) + offset!(path_dentry));
+    if M::follow(dentry, offset!(dentry_inode)).addr() == inode.addr() {
+        unknown::<M>(dentry, key, Hook::FileOpen);
+    } else {
+        unknown::<Probed>(dentry_of(inode), key, Hook::FileOpen);
+    }
 }
 
 /// A file is read or written.
@@ -95,7 +102,7 @@ fn permitted<M: Memory>(file: *const u8, mask: i32) {
         if is_watched(key) {
             watched(key, Hook::FileChange, kind::FILE_CHANGE);
         } else {
-            written::<M>(dentry_of_file::<M>(file), key, Hook::FileWrite);
+            written::<Probed>(dentry_of(inode), key, Hook::FileWrite);
         }
     } else if mask & MAY_READ != 0 && is_watched(key) {
         watched(key, Hook::FileRead, kind::FILE_READ);

@@ -75,10 +75,6 @@ pub(crate) fn command(workspace: &Path, args: &[String]) -> Result<ExitCode> {
 ///
 /// # Errors
 /// When a guest cannot be made, or its tests fail.
-#[expect(
-    dead_code,
-    reason = "`cargo xtask ci` calls it once the sensor works there"
-)]
 pub(crate) fn ci(workspace: &Path) -> Result<()> {
     let guest = Guest::build(workspace, Profile::Release)?;
     let tasks: Vec<Task> = KERNELS

@@ -92,7 +92,7 @@ offsets! {
     inode_aliases = "inode"."i_dentry",
     superblock_dev = "super_block"."s_dev",
     mapping_host = "address_space"."host",
-    folio_mapping = "folio"."mapping",
+    folio_mapping = "folio|page"."mapping",
     css_set_default = "css_set"."dfl_cgrp",
     css_set_subsys = "css_set"."subsys",
     css_cgroup = "cgroup_subsys_state"."cgroup",

@@ -5,6 +5,8 @@
 //! Every packet for a socket of this host comes by. The port that the socket is connected to lets
 //! most of them go after two loads.
 
+use core::arch::asm;
+
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::{bpf_get_socket_cookie, bpf_sk_fullsock, bpf_skb_load_bytes};
 use aya_ebpf::macros::cgroup_skb;
@@ -167,15 +169,40 @@ fn piece(skb: *mut __sk_buff, payload: u32, left: u32, protocol: u8, sequence: u
         };
         // Only `len` bytes are written; the rest is what the ring held before, which the daemon
         // does not read.
-        if len > 0 {
+        if let Some(len) = bounded(u64::from(len)) {
             let read = unsafe {
-                bpf_skb_load_bytes(skb.cast(), payload, record.bytes.as_mut_ptr().cast(), len)
+                bpf_skb_load_bytes(
+                    skb.cast(),
+                    payload,
+                    record.bytes.as_mut_ptr().cast(),
+                    len as u32,
+                )
             };
             if read == 0 {
                 record.len = len as u16;
             }
         }
     });
+}
+
+/// A length from 1 to what a record holds. By hand, because the compiler joins both comparisons into
+/// one that older verifiers learn no lower bound from.
+#[inline(always)]
+fn bounded(mut len: u64) -> Option<u64> {
+    let fits: u64;
+    unsafe {
+        asm!(
+            "{fits} = 0",
+            "if {len} s> {most} goto +2",
+            "if {len} s< 1 goto +1",
+            "{fits} = 1",
+            len = inout(reg) len,
+            fits = out(reg) fits,
+            most = const DNS_BYTES,
+            options(nomem, nostack),
+        );
+    }
+    (fits != 0).then_some(len)
 }
 
 /// Whether this CPU has told of as many in this second as one thread may of other events.

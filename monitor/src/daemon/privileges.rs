@@ -18,6 +18,10 @@ const NEEDED: [Capability; 3] = [
 ];
 /// To give the control socket to a group, where one is configured.
 const FOR_THE_GROUP: Capability = Capability::CAP_CHOWN;
+/// To listen to the process connector before Linux 6.6, under the one lockdown that leaves processes
+/// to it: then no program of an old kernel can tell who acts.
+const FOR_THE_CONNECTOR: Capability = Capability::CAP_NET_ADMIN;
+const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 /// The kernel ends others first when memory runs out, and this daemon before it ends nothing: from
 /// -1000 (never) to 1000. The daemon's own tables are bounded.
 const OOM_SCORE: &str = "-900";
@@ -33,6 +37,12 @@ pub(super) fn keep_what_is_needed(group: Option<&str>) {
     raise_limits();
     let mut needed = CapsHashSet::from(NEEDED);
     needed.extend(group.map(|_| FOR_THE_GROUP));
+    let lockdown = std::fs::read_to_string(LOCKDOWN).unwrap_or_default();
+    needed.extend(
+        lockdown
+            .contains("[confidentiality]")
+            .then_some(FOR_THE_CONNECTOR),
+    );
     let steps = [
         (
             "drop capabilities that are not needed",

@@ -93,6 +93,26 @@ impl Marks {
                 }
             }
         }
+        self.end();
+    }
+
+    /// Takes every mark away and lets all go that wait: the group stays open until the last part of
+    /// the daemon lets go of it, and nobody would answer any more, not even the daemon's own opens.
+    fn end(&self) {
+        let flags = MarkFlags::FAN_MARK_FLUSH;
+        if let Err(error) = self.mark(flags, MaskFlags::empty(), Path::new("/")) {
+            tracing::warn!(%error, "the marks on credential files are not taken away");
+        }
+        while readable(self.group.as_fd()) {
+            let Ok(events) = self.group.read_events() else {
+                return;
+            };
+            for fd in events.iter().filter_map(FanotifyEvent::fd) {
+                let _ = self
+                    .group
+                    .write_response(FanotifyResponse::new(fd, Response::FAN_ALLOW));
+            }
+        }
     }
 
     fn answer(&self, event: &FanotifyEvent, shared: &Shared, inspect: &Inspect) {

@@ -69,6 +69,23 @@ fn root_reads_the_environment_of_another_account() {
     target.finish();
 }
 
+#[test]
+fn an_environment_that_is_refused_was_tried() {
+    let _host = shared();
+    let place = Place::new();
+    let (account, other) = (Account::new(), Account::new());
+    let _daemon = Daemon::start(&place);
+    let target = Partner::start(&mut account.runs("sh", &[&"-c", &"echo up; read line"]));
+    let environ = format!("/proc/{}/environ", target.pid());
+    let refused = act(&mut other.runs("cat", &[&environ]));
+    assert!(!refused.output.status.success());
+    let alert = place.wait("an environment is refused", refused.is(ENVIRON));
+    assert_eq!(alert.severity, Severity::Medium);
+    assert!(alert.summary.ends_with("it was refused"));
+    assert_eq!(alert.identity.unwrap().as_str(), other.selector());
+    target.finish();
+}
+
 /// Reads the first bytes of a mapping of its target by the way that is named.
 const SCRAPER: &str = r#"
 import ctypes, os, sys

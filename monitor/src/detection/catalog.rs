@@ -161,11 +161,10 @@ const ENVIRON_SCRAPE: Entry = Entry {
     owasp: &["NHI2"],
     meaning: "A process read /proc/PID/environ of a process of another user, service or container. \
               Tokens and passwords are handed to services in their environment, in the clear. A read \
-              that was refused is medium: somebody tried. One by ps, top, htop and their like is low: \
-              `ps e` is mostly a person at work, and a way to read all of them at once.",
+              that was refused is medium: somebody tried.",
     innocent: "A monitoring or inventory agent that reports environments; a person who looks why a \
-               service does not start. systemd, container runtimes, crash handlers of systemd, and \
-               the hooks of package managers raise nothing.",
+               service does not start. systemd, container runtimes, ps and its like, and the hooks of \
+               package managers raise nothing.",
     next: "Look at the parents and the login in the alert. If it is an agent of yours, add its unit to \
            `detection.process_memory.allowed`. If not, rotate what the service is given by its \
            environment, and move it to LoadCredential= or a file.",

@@ -130,24 +130,7 @@ pub(super) fn reached(
     holding: Option<&Holding>,
     now: Timestamp,
 ) -> String {
-    let (did, tries) = match how {
-        MemoryAccess::Ptrace => ("attached by ptrace to", "attach by ptrace to"),
-        MemoryAccess::ProcessVm => (
-            "reached by process_vm_readv or process_vm_writev into the memory of",
-            "reach by process_vm_readv or process_vm_writev into the memory of",
-        ),
-        MemoryAccess::Mem => (
-            "opened /proc/PID/mem, the memory of",
-            "open /proc/PID/mem, the memory of",
-        ),
-        MemoryAccess::Environ => ("read the environment of", "read the environment of"),
-        MemoryAccess::Maps => ("read the memory map of", "read the memory map of"),
-        MemoryAccess::Descriptor => ("took a descriptor from", "take a descriptor from"),
-        MemoryAccess::Other => (
-            "reached, in a way that the kernel did not name, into",
-            "reach, in a way that the kernel did not name, into",
-        ),
-    };
+    let (did, tries) = ways(how);
     let whom = format!(
         "{} (pid {}) of {}",
         target.exe.as_deref().unwrap_or("a process"),
@@ -167,6 +150,39 @@ pub(super) fn reached(
         format!("{who} {did} {whom}{holds}")
     } else {
         format!("{who} tried to {tries} {whom}{holds}; it was refused")
+    }
+}
+
+/// CW-206, where the kernel did not say of whom.
+pub(super) fn reached_unnamed(actor: &Actor, how: MemoryAccess, granted: bool) -> String {
+    let (did, tries) = ways(how);
+    let who = who(actor);
+    if granted {
+        format!("{who} {did} a process of another user")
+    } else {
+        format!("{who} tried to {tries} a process of another user; it was refused")
+    }
+}
+
+/// A way into another process, done and tried.
+fn ways(how: MemoryAccess) -> (&'static str, &'static str) {
+    match how {
+        MemoryAccess::Ptrace => ("attached by ptrace to", "attach by ptrace to"),
+        MemoryAccess::ProcessVm => (
+            "reached by process_vm_readv or process_vm_writev into the memory of",
+            "reach by process_vm_readv or process_vm_writev into the memory of",
+        ),
+        MemoryAccess::Mem => (
+            "opened /proc/PID/mem, the memory of",
+            "open /proc/PID/mem, the memory of",
+        ),
+        MemoryAccess::Environ => ("read the environment of", "read the environment of"),
+        MemoryAccess::Maps => ("read the memory map of", "read the memory map of"),
+        MemoryAccess::Descriptor => ("took a descriptor from", "take a descriptor from"),
+        MemoryAccess::Other => (
+            "reached, in a way that the kernel did not name, into",
+            "reach, in a way that the kernel did not name, into",
+        ),
     }
 }
 

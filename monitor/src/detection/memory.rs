@@ -29,7 +29,8 @@ const KEEPERS: &[&str] = &[
     "dbus-broker*",
     "abrt-*",
 ];
-/// What shows processes to a person.
+/// What shows processes to a person. ps reads every environment, whether or not it is asked to show
+/// them (procps 4.0.2): what `ps e` does is not told from what `ps` does.
 const VIEWERS: &[&str] = &[
     "ps", "pgrep", "pkill", "pidof", "killall", "pstree", "pidstat", "pmap", "pwdx", "top", "htop",
     "atop", "btop", "w", "lsof", "fuser", "ss", "netstat",
@@ -65,10 +66,19 @@ impl Detector {
         if is_own || self.is_keeper(actor) {
             return;
         }
-        let is_viewer = self.runs(actor, VIEWERS);
+        let looks = matches!(
+            how,
+            MemoryAccess::Environ | MemoryAccess::Maps | MemoryAccess::Other
+        );
+        if looks && self.runs(actor, VIEWERS) {
+            return;
+        }
         let found = match how {
-            MemoryAccess::Environ => self.environ(actor, target, granted, is_viewer, now),
-            MemoryAccess::Maps | MemoryAccess::Other if is_viewer => None,
+            // Not even the kernel's question said of whom; that it is another user's, it did.
+            MemoryAccess::Descriptor if target.task.pid == 0 => {
+                Some(unnamed(actor, how, granted, now))
+            }
+            MemoryAccess::Environ => self.environ(actor, target, granted, now),
             _ => self.memory(actor, target, how, granted, now),
         };
         findings.extend(found);
@@ -88,17 +98,15 @@ impl Detector {
         actor: &Actor,
         target: &Actor,
         granted: bool,
-        is_viewer: bool,
         now: Timestamp,
     ) -> Option<Finding> {
         if actor.is_same_as(target) {
             return None;
         }
-        let severity = match granted {
-            // `ps e`: a person at work more often than not, and no less a way to read them all.
-            _ if is_viewer => Severity::Low,
-            true => Severity::High,
-            false => Severity::Medium,
+        let severity = if granted {
+            Severity::High
+        } else {
+            Severity::Medium
         };
         let summary = describe::reached(actor, target, MemoryAccess::Environ, granted, None, now);
         let id = DetectionId::EnvironScrape;
@@ -178,6 +186,29 @@ impl Detector {
             credential: self.known(fingerprint, now)?,
             is_seen: false,
         })
+    }
+}
+
+/// A process that was reached into and is not known: what it holds is not, either.
+fn unnamed(actor: &Actor, how: MemoryAccess, granted: bool, now: Timestamp) -> Finding {
+    let id = DetectionId::MemoryScrape;
+    let severity = if granted {
+        Severity::Medium
+    } else {
+        Severity::Low
+    };
+    let mut alert = describe::alert(id, now);
+    alert.severity = severity;
+    alert.summary = describe::reached_unnamed(actor, how, granted);
+    alert.identity = Some(actor.identity().clone());
+    alert.process = Some(actor.to_alert());
+    let mut parts = describe::actor_parts(actor);
+    parts.push(severity.as_str().to_owned());
+    parts.push("unnamed".to_owned());
+    Finding {
+        cause: Cause { id, parts },
+        alert,
+        weight: 1,
     }
 }
 

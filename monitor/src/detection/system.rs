@@ -148,6 +148,8 @@ const SETUP_UNITS: &[&str] = &[
     "walinuxagent",
     "waagent",
 ];
+/// A second one looks at what the first one guards.
+const SELF: &[&str] = &["credwatch"];
 /// systemd keeps the id of a unit's run in its keyring: that is no secret.
 const INVOCATION: &str = "invocation_id";
 
@@ -213,6 +215,7 @@ impl Detector {
         };
         let sets_up = |unit: &str| SETUP_UNITS.iter().any(|start| unit.starts_with(start));
         self.runs(actor, programs)
+            || self.runs(actor, SELF)
             || self.is_package_script(actor)
             || self.is_keeper_of_files(actor)
             || actor.placement.service().is_some_and(sets_up)

@@ -110,9 +110,11 @@ impl Place {
             fs::create_dir(place.at(name)).unwrap();
             open_to_all(&place.at(name));
         }
+        // Other tests have daemons of their own, which look at what this one guards.
         let config = format!(
-            "[discovery]\nroots = [{:?}]\n[registry]\ndirectory = {:?}\n[[sinks]]\ntype = \
-             \"json\"\npath = {:?}\n{more}\n",
+            "[discovery]\nroots = [{:?}]\n[registry]\ndirectory = {:?}\n\
+             [detection.system_secrets]\nallowed = [\"/**/credwatch\"]\n\
+             [[sinks]]\ntype = \"json\"\npath = {:?}\n{more}\n",
             place.root(),
             place.at("registry.d"),
             place.at("alerts.jsonl"),

@@ -63,18 +63,26 @@ fn root_reads_the_environment_of_another_account() {
     assert_eq!((of.pid, of.uid), (target.pid(), account.uid));
     assert!(alert.summary.contains("read the environment of"));
 
-    // Another account is refused, and has tried.
-    let other = Account::new();
+    // Its own is its own.
+    let own = run(&mut account.runs("cat", &[&environ]));
+    place.silent("an environment of one's own", own.is(ENVIRON));
+    target.finish();
+}
+
+#[test]
+fn an_environment_that_is_refused_was_tried() {
+    let _host = shared();
+    let place = Place::new();
+    let (account, other) = (Account::new(), Account::new());
+    let _daemon = Daemon::start(&place);
+    let target = Partner::start(&mut account.runs("sh", &[&"-c", &"echo up; read line"]));
+    let environ = format!("/proc/{}/environ", target.pid());
     let refused = act(&mut other.runs("cat", &[&environ]));
     assert!(!refused.output.status.success());
     let alert = place.wait("an environment is refused", refused.is(ENVIRON));
     assert_eq!(alert.severity, Severity::Medium);
     assert!(alert.summary.ends_with("it was refused"));
     assert_eq!(alert.identity.unwrap().as_str(), other.selector());
-
-    // Its own is its own.
-    let own = run(&mut account.runs("cat", &[&environ]));
-    place.silent("an environment of one's own", own.is(ENVIRON));
     target.finish();
 }
 
@@ -125,7 +133,7 @@ fn each_way_into_the_memory_of_a_process_that_holds_a_key() {
     let account = Account::new();
     let _daemon = Daemon::start(&place);
     place.known(&key.path);
-    for way in ["process_vm_readv", "mem", "ptrace", "pidfd_getfd"] {
+    for way in ["process_vm_readv", "mem", "ptrace"] {
         let target = holder(&account, &key);
         let address = first_address(target.pid());
         let done = run(&mut python(
@@ -142,6 +150,32 @@ fn each_way_into_the_memory_of_a_process_that_holds_a_key() {
         // The next way is another cause only once this one has ended.
         std::thread::sleep(std::time::Duration::from_millis(1_500));
     }
+}
+
+#[test]
+fn a_descriptor_is_taken_from_another_account() {
+    let _host = shared();
+    let place = Place::new();
+    let key = SshKey::ed25519(place.root().join("deploy"));
+    let account = Account::new();
+    let _daemon = Daemon::start(&place);
+    place.known(&key.path);
+    let target = holder(&account, &key);
+    let pid = target.pid().to_string();
+    let done = run(&mut python(SCRAPER, &[&pid, &"pidfd_getfd", &"0"]));
+    let alert = place.wait("a descriptor is taken", done.is(MEMORY));
+    done.assert_time(&alert);
+    assert!(
+        alert.summary.contains("took a descriptor from"),
+        "{}",
+        alert.summary
+    );
+    // Whose it is, not every kernel tells.
+    match &alert.target {
+        Some(of) => assert_eq!((of.pid, alert.severity), (target.pid(), Severity::High)),
+        None => assert_eq!(alert.severity, Severity::Medium),
+    }
+    target.finish();
 }
 
 #[test]
@@ -285,6 +319,8 @@ fn system(place: &Place) -> (PathBuf, PathBuf, PathBuf) {
     fs::write(&keys, "").unwrap();
     for path in [&shadow, &sudoers, &keys] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        // What waits to be written back is not changed anew in the eyes of the page cache.
+        fs::File::open(path).unwrap().sync_all().unwrap();
     }
     (shadow, sudoers, keys)
 }
@@ -359,7 +395,8 @@ fn an_open_of_a_retired_key_that_is_refused_is_an_attempt_and_no_use() {
 #[test]
 fn a_key_of_another_account_in_the_kernels_keyrings_is_read() {
     let _host = shared();
-    let place = Place::new();
+    // Where functions cannot be hooked, only a hook on every system call sees it.
+    let place = Place::with("[sensor]\nsystem_call_hook = true");
     let account = Account::new();
     let _daemon = Daemon::start(&place);
     // add_key(2), then keyctl(2) KEYCTL_SETPERM and KEYCTL_READ by their numbers on x86_64.

@@ -108,7 +108,7 @@ fn what_is_the_same_identity_may_read_its_own_environment() {
 }
 
 #[test]
-fn what_runs_the_system_may_and_a_viewer_is_a_low_word() {
+fn what_runs_the_system_and_what_shows_processes_may() {
     let (mut story, service, ..) = story();
     let init = Task {
         pid: 1,
@@ -127,6 +127,7 @@ fn what_runs_the_system_may_and_a_viewer_is_a_low_word() {
     for (pid, path) in [
         (90, "/usr/lib/systemd/systemd-coredump"),
         (91, "/usr/sbin/runc"),
+        (92, "/usr/bin/ps"),
     ] {
         story.runs(&of_root(pid), path);
         story.reaches(&of_root(pid), &service, MemoryAccess::Environ, true);
@@ -134,12 +135,14 @@ fn what_runs_the_system_may_and_a_viewer_is_a_low_word() {
     story.reaches(&init, &service, MemoryAccess::Environ, true);
     story.reaches(&needrestart, &service, MemoryAccess::Environ, true);
     assert_eq!(story.told(), [""; 0]);
-    story.runs(&of_root(92), "/usr/bin/ps");
-    story.reaches(&of_root(92), &service, MemoryAccess::Environ, true);
+    // perl outside of a package's hook, and ps with another way.
     story.runs(&of_root(93), "/usr/bin/perl");
     story.reaches(&of_root(93), &service, MemoryAccess::Environ, true);
-    let severities: Vec<_> = story.alerts().iter().map(|alert| alert.severity).collect();
-    assert_eq!(severities, [Severity::Low, Severity::High]);
+    story.read(&service);
+    story.reaches(&of_root(92), &service, MemoryAccess::Maps, true);
+    story.reaches(&of_root(92), &service, MemoryAccess::Mem, true);
+    let ids: Vec<_> = story.alerts().iter().map(|alert| alert.id).collect();
+    assert_eq!(ids, [DetectionId::EnvironScrape, DetectionId::MemoryScrape]);
 }
 
 #[test]
@@ -240,6 +243,29 @@ fn each_way_into_the_memory_of_a_process_that_holds_a_secret() {
             "{told}"
         );
     }
+}
+
+#[test]
+fn a_descriptor_of_a_process_that_the_kernel_did_not_name() {
+    let (mut story, _, root, user) = holding();
+    let unknown = Task {
+        pid: 0,
+        start: Timestamp(0),
+        ..process(0)
+    };
+    story.reaches(&root, &unknown, MemoryAccess::Descriptor, true);
+    story.reaches(&user, &unknown, MemoryAccess::Descriptor, false);
+    let alerts = story.alerts();
+    let told: Vec<_> = alerts
+        .iter()
+        .map(|alert| (alert.severity, &alert.target))
+        .collect();
+    assert_eq!(told, [(Severity::Medium, &None), (Severity::Low, &None)]);
+    let summary = &alerts[0].summary;
+    assert!(
+        summary.ends_with("took a descriptor from a process of another user"),
+        "{summary}"
+    );
 }
 
 #[test]

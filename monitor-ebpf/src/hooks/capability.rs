@@ -83,6 +83,9 @@ fn denied() {
     let file = key_of::<Own>(Own::follow(lookup, offset!(nameidata_inode)));
     if is_watched(file) {
         watched(file, Hook::FileDenied, kind::FILE_DENIED);
+    } else {
+        // Files of /proc/PID have modes too, which refuse before anybody asks about processes.
+        memory::asked(false);
     }
 }
 

@@ -84,7 +84,15 @@ pub(super) async fn serve(
             ));
         }
     }
-    heart.end().await;
+    // It may be in the middle of a beat, which needs the sensor's thread to go on.
+    let end = heart.end();
+    tokio::pin!(end);
+    loop {
+        tokio::select! {
+            () = &mut end => break,
+            Some(batch) = parts.batches.recv() => core.batch(batch).await,
+        }
+    }
 }
 
 /// Says who stops the daemon, before anything else is done for the end. The sender's own start may

@@ -144,6 +144,10 @@ mod by_number {
     pub struct Tasks;
     pub struct Sockets;
 
+    #[expect(
+        clippy::needless_borrows_for_generic_args,
+        reason = "a copy would not fit on the stack beside the rest"
+    )]
     impl Tasks {
         /// The task's entry; made, all zero, when `create` and there is none.
         ///
@@ -168,6 +172,10 @@ mod by_number {
         }
     }
 
+    #[expect(
+        clippy::needless_borrows_for_generic_args,
+        reason = "a copy would not fit on the stack beside the rest"
+    )]
     impl Sockets {
         /// The socket's entry; made, all zero, when `create` and there is none.
         ///

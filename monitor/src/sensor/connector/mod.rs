@@ -3,7 +3,7 @@
 //! load none or hide what they read, and for ptrace within one uid where nothing else sees it.
 //!
 //! An event names threads and little else; the rest is read from /proc by the time it is received.
-//! What has ended before that is told with what it had inherited, and counted as [`Counts::late`].
+//! What has ended before that is told with what it had inherited, and counted as late.
 
 mod cgroup;
 mod loss;

@@ -27,7 +27,7 @@ Commands
   test [FILTER…] [-- ARGS…]        set up, build, and run all tests, the live ones on this kernel as root
   bench [--rss] [--json] [--rounds N]
                                    what the daemon costs: CPU per operation without and with it, its memory
-  vm [--kernel SERIES]… [--lane NAME]… [--jobs N] [--list] [--write-docs]
+  vm [--kernel SERIES]… [--lane NAME]… [--jobs N] [--list] [--quick] [--write-docs]
                                    the live tests on stock kernels in emulated machines; all kernels, all lanes
   vm --kernel SERIES --command SCRIPT [--debug] [--limit SECONDS] [--parameters WORDS]
                                    a shell script in such a machine, with `credwatch` and `tests` at hand

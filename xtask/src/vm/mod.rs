@@ -44,6 +44,7 @@ struct Request {
     jobs: usize,
     list: bool,
     write_docs: bool,
+    quick: bool,
 }
 
 /// The command line's `vm`.
@@ -83,6 +84,7 @@ pub(crate) fn ci(workspace: &Path) -> Result<()> {
         .map(|kernel| Task {
             kernel,
             lane: lanes::DEFAULT,
+            quick: false,
         })
         .collect();
     let rows = matrix::run(&guest, &tasks, JOBS)?;
@@ -105,6 +107,7 @@ impl Request {
             jobs: JOBS,
             list: false,
             write_docs: false,
+            quick: false,
         };
         let mut args = args.iter();
         while let Some(arg) = args.next() {
@@ -126,6 +129,7 @@ impl Request {
                 "--debug" => request.profile = Profile::Debug,
                 "--list" => request.list = true,
                 "--write-docs" => request.write_docs = true,
+                "--quick" => request.quick = true,
                 other => return Err(usage(format!("vm does not know `{other}`"))),
             }
         }
@@ -153,6 +157,7 @@ impl Request {
                     tasks.push(Task {
                         kernel,
                         lane: *lane,
+                        quick: self.quick,
                     });
                 }
             }

@@ -218,6 +218,13 @@ fn readable(fd: BorrowedFd<'_>) -> bool {
     poll(&mut fds, Some(&timeout)).is_ok_and(|ready| ready > 0)
 }
 
+/// Whether the kernel's own programs know a file by another device number than stat(2) gives: btrfs
+/// has one for each subvolume.
+pub(super) fn has_own_devices(path: &Path) -> bool {
+    const BTRFS: i64 = 0x9123_683e;
+    rustix::fs::statfs(path).is_ok_and(|fs| fs.f_type == BTRFS)
+}
+
 /// Whether reads of this file go through `mm_filemap_get_pages`. tmpfs and ramfs bring their own
 /// read path.
 pub(super) fn has_page_cache_reads(path: &Path) -> bool {

@@ -282,7 +282,7 @@ impl Sensor {
             .add_file(file)
             .map_err(|error| error.to_string());
         let mark = match &self.marks {
-            Ok(marks) if self.marks_files() => {
+            Ok(marks) if self.marks_files() || marks::has_own_devices(path) => {
                 marks.add_file(path).map_err(|error| error.to_string())
             }
             _ => Ok(()),

@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -101,7 +102,10 @@ impl FingerprintKey {
         }
         let key = Self::generate().map_err(failed("get random bytes for", &path))?;
         // The content is complete before the name exists: a crash in between leaves no half key.
-        let draft = state_dir.join(format!("{FILE}.{}.new", std::process::id()));
+        // Each starter has a draft of its own, also among threads: one that fails takes its own away.
+        static STARTERS: AtomicU32 = AtomicU32::new(0);
+        let starter = STARTERS.fetch_add(1, Ordering::Relaxed);
+        let draft = state_dir.join(format!("{FILE}.{}.{starter}.new", std::process::id()));
         let written = key.write(&draft).and_then(|()| {
             std::fs::hard_link(&draft, &path)?;
             File::open(state_dir)?.sync_all()
@@ -342,7 +346,6 @@ mod tests {
     #[test]
     fn many_starters_agree_on_one_key() {
         let dir = tempfile::tempdir().unwrap();
-        // The draft's name has the pid, so threads of one process stand in for the worst case.
         let names: Vec<_> = std::thread::scope(|scope| {
             let starters: Vec<_> = (0..8)
                 .map(|_| scope.spawn(|| FingerprintKey::load_or_create(dir.path())))

@@ -106,6 +106,8 @@ offsets! {
     vfsmount_root = "vfsmount"."mnt_root",
     binprm_file = "linux_binprm"."file",
     socket_sk = "socket"."sk",
+    sock_socket = "sock"."sk_socket",
+    socket_inode = "socket_alloc"."vfs_inode",
     sock_family = "sock"."__sk_common.skc_family",
     unix_peer = "unix_sock"."peer",
     unix_path = "unix_sock"."path",

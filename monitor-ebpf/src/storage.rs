@@ -131,7 +131,7 @@ mod by_number {
     #[btf_map(name = "TASKS")]
     static TASK_TABLE: LruHashMap<u32, OfTask, 65_536> = LruHashMap::new();
     #[btf_map(name = "SOCKETS")]
-    static SOCKET_TABLE: LruHashMap<u64, OfSocket, 65_536> = LruHashMap::new();
+    static SOCKET_TABLE: LruHashMap<u64, Numbered, 65_536> = LruHashMap::new();
 
     /// Who each task is, by its number. One that was driven out is captured anew when it acts.
     pub static TASKS: Tasks = Tasks;
@@ -139,7 +139,17 @@ mod by_number {
     pub static SOCKETS: Sockets = Sockets;
 
     static NO_TASK: OfTask = unsafe { core::mem::zeroed() };
-    static NO_SOCKET: OfSocket = unsafe { core::mem::zeroed() };
+    static NO_SOCKET: Numbered = unsafe { core::mem::zeroed() };
+
+    /// A socket's entry, and which of the sockets that were at this address it is of: nothing tells
+    /// of the end of one that is not TCP, and the next at its address must not pass for it.
+    #[repr(C)]
+    struct Numbered {
+        /// The number of the socket's inode, of which no two are the same for long. 0 where there
+        /// is none.
+        inode: u64,
+        kept: OfSocket,
+    }
 
     pub struct Tasks;
     pub struct Sockets;
@@ -184,12 +194,25 @@ mod by_number {
         #[inline(always)]
         pub unsafe fn of_socket(&self, sk: *const u8, create: bool) -> *mut OfSocket {
             let key = sk.addr() as u64;
-            let found = SOCKET_TABLE.get_ptr_mut(key);
-            if found.is_none() && create {
+            let mut found = SOCKET_TABLE.get_ptr_mut(key);
+            if found.is_none() {
+                if !create {
+                    return null_mut();
+                }
                 let _ = SOCKET_TABLE.insert(key, &NO_SOCKET, 0);
-                return SOCKET_TABLE.get_ptr_mut(key).unwrap_or(null_mut());
+                found = SOCKET_TABLE.get_ptr_mut(key);
             }
-            found.unwrap_or(null_mut())
+            let Some(entry) = found else {
+                return null_mut();
+            };
+            let entry = unsafe { &mut *entry };
+            let inode = inode_of(&key);
+            // One that ends has left its inode already.
+            if inode != 0 && inode != entry.inode {
+                entry.inode = inode;
+                entry.kept = unsafe { core::mem::zeroed() };
+            }
+            &raw mut entry.kept
         }
 
         /// Forgets a socket that ends: its address is given out again.
@@ -197,5 +220,18 @@ mod by_number {
         pub fn forget_socket(&self, sk: *const u8) {
             let _ = SOCKET_TABLE.remove(sk.addr() as u64);
         }
+    }
+
+    /// The number of the inode of the socket at an address, which lies behind it. 0 for none.
+    #[inline(always)]
+    fn inode_of(address: &u64) -> u64 {
+        // Copied by a helper, so that it is a number to the verifier, which forbids arithmetic on
+        // the sockets that programs at a cgroup get.
+        let sk = Probed::follow(core::ptr::from_ref(address).cast(), 0);
+        let socket = Probed::follow(sk, offset!(sock_socket));
+        if socket.is_null() {
+            return 0;
+        }
+        Probed::read(socket, offset!(socket_inode) + offset!(inode_number))
     }
 }

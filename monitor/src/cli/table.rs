@@ -9,6 +9,9 @@ use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use super::escape::escape;
 use crate::model::{CredentialState, Severity, Timestamp};
 
+/// Fewest columns to which a table is fitted, instead of having its lines broken by the terminal.
+const NARROWEST: u16 = 40;
+
 /// A table without rules, as `ps` prints it.
 pub(super) struct Rows {
     table: Table,
@@ -20,9 +23,11 @@ impl Rows {
     pub(super) fn new(headings: &[&str]) -> Self {
         let colour = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
         let mut table = Table::new();
-        table
-            .load_style(presets::NOTHING)
-            .set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_style(presets::NOTHING);
+        // A serial console says that it has no columns at all.
+        if table.width().is_none_or(|columns| columns >= NARROWEST) {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+        }
         let cells = headings.iter().map(|heading| {
             let cell = Cell::new(heading);
             if colour {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::startup;
+use super::{privileges, startup};
 use crate::cli::CommandError;
 use crate::config::Config;
 use crate::control::protocol::{Doctor, DoctorHook, SystemCallPrice, TriedView};
@@ -16,6 +16,8 @@ use crate::sensor::{self, HookState, Sensor};
 /// # Errors
 /// When nothing at all can be watched.
 pub fn doctor(config: &Config) -> Result<Doctor, CommandError> {
+    // What a daemon has, or what it lacks would not show here.
+    privileges::keep_what_is_needed(None);
     let runtime = startup::runtime()?;
     let _context = runtime.enter();
     let directory = scratch()?;

@@ -5,10 +5,13 @@ use anyhow::Context as _;
 use caps::{CapSet, Capability, CapsHashSet};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
+use crate::sensor;
+
 /// What is needed as long as the daemon runs, because hooks may have to be put in place and proven
 /// anew at any time. Measured on Linux 6.18 by taking each away in turn (`tests/src/live/privileges.rs`):
 /// - `CAP_SYS_ADMIN`: fanotify permission marks, and programs and maps of the kernel half (it
-///   implies `CAP_BPF`, `CAP_PERFMON` and, for cgroup programs, `CAP_NET_ADMIN`);
+///   implies `CAP_BPF`, `CAP_PERFMON` and, from Linux 6.9 on, `CAP_NET_ADMIN` for programs at a
+///   cgroup);
 /// - `CAP_DAC_READ_SEARCH`: to look into files of any owner, and to follow them by handle;
 /// - `CAP_SETUID`: the self-test's child takes another uid, to see that the hook fires.
 const NEEDED: [Capability; 3] = [
@@ -18,10 +21,9 @@ const NEEDED: [Capability; 3] = [
 ];
 /// To give the control socket to a group, where one is configured.
 const FOR_THE_GROUP: Capability = Capability::CAP_CHOWN;
-/// To listen to the process connector before Linux 6.6, under the one lockdown that leaves processes
-/// to it: then no program of an old kernel can tell who acts.
-const FOR_THE_CONNECTOR: Capability = Capability::CAP_NET_ADMIN;
-const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
+/// To attach the program that sees packets at a cgroup before Linux 6.9, and to listen to the process
+/// connector before 6.6.
+const FOR_OLD_KERNELS: Capability = Capability::CAP_NET_ADMIN;
 /// The kernel ends others first when memory runs out, and this daemon before it ends nothing: from
 /// -1000 (never) to 1000. The daemon's own tables are bounded.
 const OOM_SCORE: &str = "-900";
@@ -37,12 +39,7 @@ pub(super) fn keep_what_is_needed(group: Option<&str>) {
     raise_limits();
     let mut needed = CapsHashSet::from(NEEDED);
     needed.extend(group.map(|_| FOR_THE_GROUP));
-    let lockdown = std::fs::read_to_string(LOCKDOWN).unwrap_or_default();
-    needed.extend(
-        lockdown
-            .contains("[confidentiality]")
-            .then_some(FOR_THE_CONNECTOR),
-    );
+    needed.extend(sensor::needs_net_admin().then_some(FOR_OLD_KERNELS));
     let steps = [
         (
             "drop capabilities that are not needed",

@@ -11,6 +11,7 @@ use aya::programs::{
     Iter, KProbe, Lsm, ProgramError, ProgramType,
 };
 use aya::sys::{BpfHelper, is_helper_supported, is_map_supported};
+use aya::util::KernelVersion;
 use aya::{Btf, Ebpf, EbpfLoader};
 use monitor_common::Offsets;
 use zerocopy::IntoBytes;
@@ -272,6 +273,12 @@ impl Loaded {
         file.read_to_end(&mut Vec::new()).map_err(explain)?;
         Ok(())
     }
+}
+
+/// Whether attaching, and listening to the process connector, takes `CAP_NET_ADMIN`: from Linux 6.9 on
+/// `CAP_SYS_ADMIN` stands for it (bpf_token_capable).
+pub fn needs_net_admin() -> bool {
+    KernelVersion::current().is_ok_and(|of| of < KernelVersion::new(6, 9, 0))
 }
 
 /// Where the cgroup v2 hierarchy is mounted: `/sys/fs/cgroup`, or a place beside v1 on a hybrid.

@@ -84,6 +84,42 @@ fn a_connection_after_the_read_is_a_use() {
 }
 
 #[test]
+fn a_datagram_of_each_of_many_processes_is_told() {
+    const MANY: u64 = 8;
+    let _host = shared();
+    let place = Place::new();
+    let key = SshKey::ed25519(place.root().join("deploy"));
+    let _daemon = Daemon::start(&place);
+    place.retire(&key.path);
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = udp.local_addr().unwrap().port();
+    // One after the other: the kernel gives each the memory of the socket before.
+    let each = "import os, socket, sys\n\
+        path, port, many = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])\n\
+        for _ in range(many):\n\
+        \x20   child = os.fork()\n\
+        \x20   if child == 0:\n\
+        \x20       open(path).read()\n\
+        \x20       s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+        \x20       s.sendto(b'x', ('127.0.0.1', port))\n\
+        \x20       os._exit(0)\n\
+        \x20   os.waitpid(child, 0)";
+    run(&mut python(
+        each,
+        &[&key.path, &port.to_string(), &MANY.to_string()],
+    ));
+    let told = || {
+        let rows = place.usage();
+        let row = rows.iter().find(|row| {
+            row.key.destination == format!("127.0.0.1:{port}")
+                && row.key.fingerprint.as_str() == key.fingerprint
+        });
+        row.map_or(0, |row| row.count)
+    };
+    place.until("every datagram's sender is told", || told() == MANY);
+}
+
+#[test]
 fn a_child_that_connects_for_the_reader_is_seen() {
     let _host = shared();
     let place = Place::new();

@@ -6,15 +6,15 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 
-use monitor::model::DetectionId;
 use serde_json::Value;
 
-use super::daemon::{Daemon, Place, open_to_all, shared};
+use super::daemon::{Daemon, Place, alone, is_own, open_to_all, shared};
 use super::host::{Account, SshKey, act, change_accounts, command, program, run};
 
 #[test]
 fn status_tells_that_every_hook_is_in_place_and_fires() {
-    let _host = shared();
+    // Any alert at all would be wrong, so nothing else may act here.
+    let _host = alone();
     let place = Place::new();
     let key = SshKey::ed25519(place.root().join("deploy"));
     let daemon = Daemon::start(&place);
@@ -23,8 +23,7 @@ fn status_tells_that_every_hook_is_in_place_and_fires() {
     assert_eq!(status["ready"], true);
     assert_eq!(status["pid"], daemon.pid());
     assert_eq!(status["lost"], 0);
-    // The whole host is seen: another test may make a key meanwhile.
-    assert!(status["credentials"].as_u64().unwrap() >= 1);
+    assert_eq!(status["credentials"], 1);
     let hooks = status["hooks"].as_array().unwrap();
     assert!(hooks.len() >= 20, "{hooks:#?}");
     // Only the operator takes a hook on every system call, where that is the last rung.
@@ -44,9 +43,7 @@ fn status_tells_that_every_hook_is_in_place_and_fires() {
     let identities: Value = place.ask(&["identities"]);
     let root = identities.as_array().unwrap().iter();
     assert!(root.clone().any(|row| row["selector"] == "unix:user:root"));
-    place.silent("a healthy daemon complains of no hook", |alert| {
-        alert.id == DetectionId::HookFailed
-    });
+    place.silent("a healthy daemon complains of nothing", is_own);
 }
 
 #[test]

@@ -24,15 +24,22 @@ use crate::{
 };
 
 /// The live tests that run in every default lane, by the beginnings of their names: all ways to
-/// hide, every rung of every ladder, and alerts at the end of them.
-const TESTS: [&str; 3] = [
+/// hide, every rung of every ladder, alerts at the end of them, and all of it with no more privileges
+/// than are kept.
+const TESTS: [&str; 5] = [
     "live::connecting::a_",
     "live::evasions::",
     "live::ladders::",
+    "live::naming::a_",
+    "live::privileges::",
 ];
 
 /// Those that run in the other lanes, which differ in what rungs hold.
-const CORE: [&str; 2] = ["live::connecting::a_", "live::ladders::"];
+const CORE: [&str; 3] = [
+    "live::connecting::a_",
+    "live::ladders::",
+    "live::privileges::",
+];
 
 /// Tries of each way to hide: an emulated machine does the three thousand in no time worth waiting
 /// for.
@@ -55,6 +62,7 @@ pub(super) struct Row {
     /// As `uname -r` gives it, or the series.
     pub(super) release: String,
     pub(super) lane: Lane,
+    quick: bool,
     pub(super) outcome: Outcome,
     pub(super) doctor: Option<Doctor>,
     /// The daemon's sentence on a kernel that it refuses, as it should.
@@ -70,6 +78,7 @@ impl Row {
             series: task.kernel.series,
             release: task.kernel.series.to_owned(),
             lane: task.lane,
+            quick: task.quick,
             outcome: Outcome::default(),
             doctor: None,
             refusal: None,
@@ -103,6 +112,7 @@ impl Row {
     pub(super) fn summary(&self) -> String {
         match &self.refusal {
             Some(_) => "refuses to start, as it should".to_owned(),
+            None if self.quick && self.good() => "self-test only".to_owned(),
             None => {
                 let all = self.outcome.all;
                 format!("{} passed, {} failed", all.passed, all.failed)
@@ -308,13 +318,26 @@ mod tests {
     }
 
     fn judged(refuses: bool, boot: &Boot) -> Row {
+        judged_as(refuses, false, boot)
+    }
+
+    fn judged_as(refuses: bool, quick: bool, boot: &Boot) -> Row {
         let kernel = KERNELS.iter().find(|kernel| kernel.refuses == refuses);
         let task = Task {
             kernel: kernel.unwrap(),
             lane: super::super::lanes::DEFAULT,
-            quick: false,
+            quick,
         };
         judge(&task, boot, Path::new("log"))
+    }
+
+    #[test]
+    fn a_quick_row_does_not_pass_for_a_whole_one() {
+        let passed = "test live::a ... ok\n";
+        let row = judged_as(false, true, &boot(passed, Some(0)));
+        assert_eq!(row.summary(), "self-test only");
+        let row = judged_as(false, true, &boot("test live::a ... FAILED\n", Some(101)));
+        assert_eq!(row.summary(), "0 passed, 1 failed");
     }
 
     #[test]

@@ -7,79 +7,48 @@ use serde::{Deserialize, Serialize};
 
 use super::{CredentialKind, CredentialState, Fingerprint, Selector, Timestamp, time::rfc3339};
 
-/// The detections that this version can raise. Ids are stable once published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[expect(
-    missing_docs,
-    reason = "the catalog in `detection` says what each one is"
-)]
-pub enum DetectionId {
-    #[serde(rename = "CW-101")]
-    RetiredCredentialRead,
-    #[serde(rename = "CW-102")]
-    RetiredCredentialUsed,
-    #[serde(rename = "CW-103")]
-    RetiredIdentityActive,
-    #[serde(rename = "CW-107")]
-    DecoyTouched,
-    #[serde(rename = "CW-203")]
-    MetadataService,
-    #[serde(rename = "CW-205")]
-    EnvironScrape,
-    #[serde(rename = "CW-206")]
-    MemoryScrape,
-    #[serde(rename = "CW-207")]
-    ControlSocket,
-    #[serde(rename = "CW-208")]
-    SystemSecret,
-    #[serde(rename = "CW-901")]
-    HookFailed,
-    #[serde(rename = "CW-902")]
-    EventsLost,
-    #[serde(rename = "CW-903")]
-    NotWatched,
-    #[serde(rename = "CW-904")]
-    Tampered,
-}
-
-impl DetectionId {
-    /// As it is printed: `CW-101`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RetiredCredentialRead => "CW-101",
-            Self::RetiredCredentialUsed => "CW-102",
-            Self::RetiredIdentityActive => "CW-103",
-            Self::DecoyTouched => "CW-107",
-            Self::MetadataService => "CW-203",
-            Self::EnvironScrape => "CW-205",
-            Self::MemoryScrape => "CW-206",
-            Self::ControlSocket => "CW-207",
-            Self::SystemSecret => "CW-208",
-            Self::HookFailed => "CW-901",
-            Self::EventsLost => "CW-902",
-            Self::NotWatched => "CW-903",
-            Self::Tampered => "CW-904",
+macro_rules! detections {
+    ($($name:ident = $id:literal,)*) => {
+        /// The detections that this version can raise. Ids are stable once published.
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[expect(
+            missing_docs,
+            reason = "the catalog in `detection` says what each one is"
+        )]
+        pub enum DetectionId {
+            $(#[serde(rename = $id)] $name,)*
         }
-    }
+
+        impl DetectionId {
+            /// All of them, in the order of their ids.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// As it is printed: `CW-101`.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $id,)*
+                }
+            }
+        }
+    };
 }
 
-impl DetectionId {
-    /// All of them, in the order of their ids.
-    pub const ALL: [Self; 13] = [
-        Self::RetiredCredentialRead,
-        Self::RetiredCredentialUsed,
-        Self::RetiredIdentityActive,
-        Self::DecoyTouched,
-        Self::MetadataService,
-        Self::EnvironScrape,
-        Self::MemoryScrape,
-        Self::ControlSocket,
-        Self::SystemSecret,
-        Self::HookFailed,
-        Self::EventsLost,
-        Self::NotWatched,
-        Self::Tampered,
-    ];
+detections! {
+    RetiredCredentialRead = "CW-101",
+    RetiredCredentialUsed = "CW-102",
+    RetiredIdentityActive = "CW-103",
+    DecoyTouched = "CW-107",
+    MetadataService = "CW-203",
+    EnvironScrape = "CW-205",
+    MemoryScrape = "CW-206",
+    ControlSocket = "CW-207",
+    SystemSecret = "CW-208",
+    HookFailed = "CW-901",
+    EventsLost = "CW-902",
+    NotWatched = "CW-903",
+    Tampered = "CW-904",
 }
 
 impl std::str::FromStr for DetectionId {
@@ -87,9 +56,9 @@ impl std::str::FromStr for DetectionId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let known = Self::ALL
-            .into_iter()
+            .iter()
             .find(|id| id.as_str().eq_ignore_ascii_case(text));
-        known.ok_or_else(|| UnknownDetection {
+        known.copied().ok_or_else(|| UnknownDetection {
             text: text.to_owned(),
         })
     }
@@ -97,7 +66,7 @@ impl std::str::FromStr for DetectionId {
 
 /// A text that is no detection's id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no detection of this version; they are {}", DetectionId::ALL.map(DetectionId::as_str).join(", "))]
+#[error("`{text}` is no detection of this version; they are {}", DetectionId::ALL.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(", "))]
 pub struct UnknownDetection {
     text: String,
 }

@@ -54,6 +54,8 @@ pub(super) struct Kernel {
     flavour: &'static str,
     /// Whether LSM programs fire by default.
     pub(super) bpf_lsm: bool,
+    /// Whether programs can tell who acts without reading the kernel's memory (5.11).
+    pub(super) typed_tasks: bool,
     /// Whether the daemon needs more than it has, and must say so.
     pub(super) refuses: bool,
 }
@@ -68,6 +70,7 @@ const fn debian(series: &'static str, archive: &'static str, suite: &'static str
         },
         flavour: "cloud-amd64",
         bpf_lsm: true,
+        typed_tasks: true,
         refuses: false,
     }
 }
@@ -84,10 +87,12 @@ pub(super) const KERNELS: [Kernel; 5] = [
         },
         flavour: "generic",
         bpf_lsm: false,
+        typed_tasks: false,
         refuses: true,
     },
     Kernel {
         bpf_lsm: false,
+        typed_tasks: false,
         ..debian("5.10", DEBIAN_SECURITY, "bullseye-security")
     },
     debian("6.1", DEBIAN_SECURITY, "bookworm-security"),

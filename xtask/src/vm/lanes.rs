@@ -26,7 +26,7 @@ const BPF_LSM: Lane = Lane {
     parameters: "lsm=lockdown,capability,yama,bpf",
 };
 /// Nothing in the kernel may be read by programs, and there is no tracefs.
-const CONFIDENTIALITY: Lane = Lane {
+pub(super) const CONFIDENTIALITY: Lane = Lane {
     name: "confidentiality",
     parameters: "lockdown=confidentiality",
 };

@@ -275,6 +275,12 @@ impl Loaded {
     }
 }
 
+/// Whether no program of this kernel can tell who acts, so that processes are read from /proc: what
+/// another process runs is told only to who may trace it.
+pub fn reads_processes_from_proc() -> bool {
+    Kernel::probe().is_ok_and(|kernel| !kernel.task_storage && !kernel.reads)
+}
+
 /// Whether attaching, and listening to the process connector, takes `CAP_NET_ADMIN`: from Linux 6.9 on
 /// `CAP_SYS_ADMIN` stands for it (bpf_token_capable).
 pub fn needs_net_admin() -> bool {

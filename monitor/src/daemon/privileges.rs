@@ -24,8 +24,8 @@ const FOR_THE_GROUP: Capability = Capability::CAP_CHOWN;
 /// To attach the program that sees packets at a cgroup before Linux 6.9, and to listen to the process
 /// connector before 6.6.
 const FOR_OLD_KERNELS: Capability = Capability::CAP_NET_ADMIN;
-/// To read in /proc which program a process runs that has more rights than this one: before Linux 5.11
-/// under the lockdown that hides kernel memory, where nothing else tells it.
+/// To read in /proc which program a process runs that has more rights than this one: under
+/// lockdown=confidentiality, where no program of the kernel half may read its path.
 const FOR_PROC: Capability = Capability::CAP_SYS_PTRACE;
 /// The kernel ends others first when memory runs out, and this daemon before it ends nothing: from
 /// -1000 (never) to 1000. The daemon's own tables are bounded.
@@ -43,7 +43,7 @@ pub(super) fn keep_what_is_needed(group: Option<&str>) {
     let mut needed = CapsHashSet::from(NEEDED);
     needed.extend(group.map(|_| FOR_THE_GROUP));
     needed.extend(sensor::needs_net_admin().then_some(FOR_OLD_KERNELS));
-    needed.extend(sensor::reads_processes_from_proc().then_some(FOR_PROC));
+    needed.extend(sensor::reads_paths_from_proc().then_some(FOR_PROC));
     let steps = [
         (
             "drop capabilities that are not needed",

@@ -275,10 +275,10 @@ impl Loaded {
     }
 }
 
-/// Whether no program of this kernel can tell who acts, so that processes are read from /proc: what
-/// another process runs is told only to who may trace it.
-pub fn reads_processes_from_proc() -> bool {
-    Kernel::probe().is_ok_and(|kernel| !kernel.task_storage && !kernel.reads)
+/// Whether programs of the kernel half may not read the paths of what processes run, so that these are
+/// read from /proc: which tells them only to who may trace the process.
+pub fn reads_paths_from_proc() -> bool {
+    Kernel::probe().is_ok_and(|kernel| !kernel.reads)
 }
 
 /// Whether attaching, and listening to the process connector, takes `CAP_NET_ADMIN`: from Linux 6.9 on

@@ -33,7 +33,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
 pub use ladder::Tried;
-pub use load::{LoadError, needs_net_admin, reads_processes_from_proc};
+pub use load::{LoadError, needs_net_admin, reads_paths_from_proc};
 pub use marks::Inspect;
 pub use state::HookState;
 

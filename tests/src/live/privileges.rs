@@ -15,6 +15,7 @@ const CHOWN: u64 = 1 << 0;
 const DAC_READ_SEARCH: u64 = 1 << 2;
 const SETUID: u64 = 1 << 7;
 const NET_ADMIN: u64 = 1 << 12;
+const SYS_PTRACE: u64 = 1 << 19;
 const SYS_ADMIN: u64 = 1 << 21;
 
 /// What every daemon keeps on this kernel.
@@ -23,7 +24,10 @@ fn needed() -> u64 {
     let mut numbers = release.split(['.', '-']).map_while(|of| of.parse().ok());
     let version: (u32, u32) = (numbers.next().unwrap(), numbers.next().unwrap());
     let for_old_kernels = if version < (6, 9) { NET_ADMIN } else { 0 };
-    SYS_ADMIN | DAC_READ_SEARCH | SETUID | for_old_kernels
+    let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+    let is_hidden = lockdown.contains("[confidentiality]");
+    let for_paths = if is_hidden { SYS_PTRACE } else { 0 };
+    SYS_ADMIN | DAC_READ_SEARCH | SETUID | for_old_kernels | for_paths
 }
 
 /// The lines of a thread's status.

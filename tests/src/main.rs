@@ -5,6 +5,8 @@ mod cli;
 #[cfg(test)]
 mod cli_clients;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod layers;
 #[cfg(test)]
 mod live;

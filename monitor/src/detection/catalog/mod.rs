@@ -3,6 +3,29 @@
 
 use crate::model::{CredentialKind, DetectionId, Severity};
 
+mod page;
+
+pub use page::{nhi_page, page};
+
+/// How far a detection can be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Maturity {
+    /// Its meaning and its sentence do not change within a version's line.
+    Stable,
+    /// New: its severity and what it takes for ordinary may still change.
+    Experimental,
+}
+
+impl Maturity {
+    /// As it is written: `stable`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stable => "stable",
+            Self::Experimental => "experimental",
+        }
+    }
+}
+
 /// One detection.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
@@ -16,12 +39,20 @@ pub struct Entry {
     pub attack: &'static [&'static str],
     /// OWASP Non-Human Identities Top 10 (2025).
     pub owasp: &'static [&'static str],
+    /// How far it can be relied on.
+    pub maturity: Maturity,
+    /// The sentence of its alerts, with what differs in capitals.
+    pub sentence: &'static str,
     /// What it means and why it matters.
     pub meaning: &'static str,
     /// What usually explains it without an attack.
     pub innocent: &'static str,
     /// What to do.
     pub next: &'static str,
+    /// The live tests that perform the act.
+    pub proof: &'static [&'static str],
+    /// The live tests in which ordinary use does not raise it.
+    pub quiet: &'static [&'static str],
 }
 
 macro_rules! catalog {

@@ -55,7 +55,7 @@ impl Report {
 
     /// The summary; its last line is the plain one that machines read.
     pub(crate) fn print(&self) {
-        let Outcome { all, live } = &self.outcome;
+        let Outcome { all, live, .. } = &self.outcome;
         for note in &self.notes {
             eprintln!("note: {note}");
         }

@@ -35,17 +35,26 @@ impl fmt::Display for Counts {
 pub(crate) struct Outcome {
     pub(crate) all: Counts,
     pub(crate) live: Counts,
+    /// A test that has begun a line and printed something itself before its end.
+    begun: Option<String>,
 }
 
 impl Outcome {
     /// Takes in one line of the harness; lines that are not its own are ignored.
     pub(crate) fn line(&mut self, line: &str) {
-        let Some((name, end)) = line
+        let begins = line
             .strip_prefix("test ")
-            .and_then(|line| line.rsplit_once(" ... "))
-        else {
-            return;
+            .and_then(|line| line.rsplit_once(" ..."));
+        let (name, end) = match (begins, line, &self.begun) {
+            (Some((name, "" | " ")), ..) => {
+                self.begun = Some(name.to_owned());
+                return;
+            }
+            (Some((name, end)), ..) => (name.to_owned(), end.trim_start()),
+            (None, "ok" | "FAILED", Some(name)) => (name.clone(), line),
+            _ => return,
         };
+        self.begun = None;
         let counts: fn(&mut Counts) -> &mut u64 = match end.split([',', ' ']).next() {
             Some("ok") => |counts| &mut counts.passed,
             Some("FAILED") => |counts| &mut counts.failed,
@@ -88,6 +97,19 @@ mod tests {
         let mut outcome = Outcome::default();
         lines.lines().for_each(|line| outcome.line(line));
         outcome
+    }
+
+    #[test]
+    fn a_test_that_prints_in_the_middle_of_its_line_is_counted() {
+        let outcome = outcome(
+            "test live::evasions::all ... \n\
+             a table\n\
+             ok\n\
+             test live::ladders::all ...\n\
+             FAILED\n\
+             ok\n",
+        );
+        assert_eq!((outcome.live.passed, outcome.live.failed), (1, 1));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use monitor::model::{Alert, CredentialState, DetectionId, Severity};
 use rustix::process::Signal;
 
 use super::daemon::{Daemon, Place, alone, program, shared};
-use super::host::{SshKey, command, exe, python, run, signal};
+use super::host::{SshKey, command, exe, python, run, signal, stop};
 
 /// Files are looked at every 5 seconds, and those that settle at two looks. This machine may be
 /// busy.
@@ -166,7 +166,7 @@ fn a_daemon_that_was_held_says_so() {
     let key = SshKey::ed25519(place.root().join("deploy"));
     let daemon = Daemon::start(&place);
     place.retire(&key.path);
-    signal(daemon.pid(), Signal::STOP);
+    stop(daemon.pid());
     std::thread::sleep(Duration::from_secs(5));
     signal(daemon.pid(), Signal::CONT);
     let alert = place.wait("held", not_watched);

@@ -8,7 +8,7 @@ use monitor::model::{CredentialState, DetectionId};
 use rustix::process::Signal;
 
 use super::daemon::{Daemon, Place, alone, patiently};
-use super::host::{SshKey, command, run, signal};
+use super::host::{SshKey, command, run, signal, stop};
 
 const READ: DetectionId = DetectionId::RetiredCredentialRead;
 
@@ -41,7 +41,7 @@ fn a_stopped_daemon_holds_openers_until_it_goes_on() {
     fs::write(&free, "nobody watches this\n").unwrap();
     let daemon = Daemon::start(&place);
     place.retire(&key.path);
-    signal(daemon.pid(), Signal::STOP);
+    stop(daemon.pid());
     let mut reader = cat(&key);
     let held = !ended(&mut reader, Duration::from_secs(2));
     // Others are not held up: only marked files are.
@@ -63,7 +63,7 @@ fn a_killed_daemon_lets_openers_go() {
     let key = SshKey::ed25519(place.root().join("deploy"));
     let daemon = Daemon::start(&place);
     place.retire(&key.path);
-    signal(daemon.pid(), Signal::STOP);
+    stop(daemon.pid());
     let mut reader = cat(&key);
     assert!(!ended(&mut reader, Duration::from_millis(500)));
     daemon.kill();

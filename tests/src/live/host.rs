@@ -301,3 +301,22 @@ pub(super) fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     kill_process(pid, signal).unwrap();
 }
+
+/// Stops a process, and returns when none of its threads runs any more: until the first of them has
+/// taken the signal, the others go on.
+pub(super) fn stop(pid: u32) {
+    signal(pid, Signal::STOP);
+    let deadline = Instant::now() + patiently(Duration::from_secs(10));
+    let is_stopped = |thread: fs::DirEntry| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap();
+        // The state is the first word behind the name, which ends with the last bracket.
+        stat.rsplit_once(") ").unwrap().1.starts_with('T')
+    };
+    while !fs::read_dir(format!("/proc/{pid}/task"))
+        .unwrap()
+        .all(|thread| is_stopped(thread.unwrap()))
+    {
+        assert!(Instant::now() < deadline, "process {pid} does not stop");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}

@@ -103,7 +103,13 @@ impl Output for Stored {
         let usage = outcome.usage.iter().cloned().map(Write::Usage);
         let repeated = outcome.repeated.iter().cloned();
         let repeated = repeated.map(|alert| Write::Alert(Box::new(alert)));
-        self.enqueue(usage.chain(repeated).collect());
+        let mut writes: Vec<_> = usage.chain(repeated).collect();
+        if !self.loading {
+            let successions = outcome.successions.iter().cloned();
+            writes.extend(successions.map(Write::Succession));
+            writes.extend(outcome.rhythms.iter().cloned().map(Write::Rhythm));
+        }
+        self.enqueue(writes);
     }
 
     fn restored(&mut self) {

@@ -43,9 +43,10 @@ impl Detector {
                 continue;
             };
             if is_use {
+                let key = usage(actor, &fingerprint, "");
+                findings.extend(self.credential_wakes(actor, &reading, &key, now, outcome));
                 let processes = &mut self.state.processes;
                 processes.read(&actor.task, reading.clone(), now);
-                let key = usage(actor, &fingerprint, "");
                 let row = self.state.registry.usage.note(key, count, now);
                 outcome.usage.push(row.clone());
             }
@@ -54,11 +55,20 @@ impl Detector {
                     DetectionId::RetiredCredentialRead
                 }
                 CredentialState::Decoy => DetectionId::DecoyTouched,
-                CredentialState::Active | CredentialState::Rotating => continue,
+                CredentialState::Active | CredentialState::Rotating => {
+                    if is_use {
+                        findings.extend(self.old_version_read(actor, &reading, file, now));
+                    }
+                    continue;
+                }
             };
             let summary = describe::touched(actor, &reading.credential, access, now);
             let mut finding = touched(id, actor, reading.credential, None, summary, now);
             finding.weight = count;
+            if self.is_superseded(&fingerprint) {
+                // Nobody said that it should not be used: the program concluded it.
+                finding.alert.severity = Severity::Medium;
+            }
             if !is_use {
                 not_a_use(access, &mut finding);
             }
@@ -91,7 +101,12 @@ impl Detector {
                 let id = DetectionId::RetiredCredentialUsed;
                 let to = self.destination(destination);
                 let summary = describe::used(actor, &credential, recent.own, &to, now);
-                findings.push(touched(id, actor, credential, Some(to), summary, now));
+                let is_superseded = self.is_superseded(fingerprint);
+                let mut finding = touched(id, actor, credential, Some(to), summary, now);
+                if is_superseded {
+                    finding.alert.severity = finding.alert.severity.min(Severity::High);
+                }
+                findings.push(finding);
             }
         }
     }

@@ -39,6 +39,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// were made, and with certificates it is the certificate that ends.
 const LONGEST: &[(CredentialKind, u32)] = &[
     (CredentialKind::X509Certificate, 825),
+    (CredentialKind::SshCertificate, 825),
     (CredentialKind::AwsAccessKey, 365),
     (CredentialKind::GcpServiceAccountKey, 365),
     (CredentialKind::GcpUserCredential, 365),
@@ -79,9 +80,6 @@ fn defaults() -> BTreeMap<CredentialKind, Duration> {
 fn longest<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<BTreeMap<CredentialKind, Duration>, D::Error> {
-    #[derive(Deserialize)]
-    struct Limit(#[serde(deserialize_with = "duration::deserialize")] Duration);
-
     let written = BTreeMap::<CredentialKind, String>::deserialize(from)?;
     let mut longest = defaults();
     for (kind, text) in written {
@@ -90,7 +88,7 @@ fn longest<'de, D: Deserializer<'de>>(
             continue;
         }
         let limit = serde::de::value::StrDeserializer::<D::Error>::new(&text);
-        let Limit(limit) = Limit::deserialize(limit).map_err(|error| {
+        let limit = duration::deserialize(limit).map_err(|error| {
             D::Error::custom(format_args!("{error}, or \"never\" to leave the kind out"))
         })?;
         longest.insert(kind, limit);

@@ -161,10 +161,9 @@ pub fn history(
         {
             steps.push(found(entry));
             let before = |end: Timestamp| {
-                let of_this = said
-                    .iter()
-                    .filter(|(at, of)| of.target == *target && *at <= end);
-                of_this.last().map(|(_, change)| change.state)
+                let mut latest_first = said.iter().rev();
+                let last = latest_first.find(|(at, of)| of.target == *target && *at <= end);
+                last.map(|(_, change)| change.state)
             };
             steps.extend(expired(entry, before, now));
         }

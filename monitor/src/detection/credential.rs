@@ -8,8 +8,8 @@ use super::fold::{Cause, Finding};
 use super::{Detector, Outcome};
 use crate::attribution::{Actor, Reading};
 use crate::model::{
-    Access, AlertCredential, AlertDestination, CredentialState, DetectionId, Evidence, FileId,
-    Fingerprint, Severity, Timestamp, UsageKey,
+    Access, AlertCredential, AlertDestination, CredentialKind, CredentialState, DetectionId,
+    Evidence, FileId, Fingerprint, Severity, Timestamp, UsageKey,
 };
 
 impl Detector {
@@ -51,6 +51,7 @@ impl Detector {
                 outcome.usage.push(row.clone());
             }
             let id = match state {
+                CredentialState::Expired if is_offered(reading.credential.kind) => continue,
                 CredentialState::Retired | CredentialState::Revoked | CredentialState::Expired => {
                     DetectionId::RetiredCredentialRead
                 }
@@ -94,6 +95,10 @@ impl Detector {
             let Some(credential) = self.as_it_stands(&recent.reading, now) else {
                 continue;
             };
+            let is_end = credential.state == CredentialState::Expired;
+            if is_end && is_offered(credential.kind) {
+                continue;
+            }
             if matches!(
                 credential.state,
                 CredentialState::Retired | CredentialState::Revoked | CredentialState::Expired
@@ -194,6 +199,11 @@ impl Detector {
             ..present.credential
         })
     }
+}
+
+/// `ssh` reads every certificate that lies beside a key, and an expired one lets nobody in.
+fn is_offered(kind: CredentialKind) -> bool {
+    kind == CredentialKind::SshCertificate
 }
 
 /// What was done instead of a read is a cause of its own, and said so. Nothing was had by an open

@@ -140,7 +140,7 @@ mod tests {
         rhythms.unwatched(at(9), at(5));
         assert_eq!(rhythms.watched(at(0), at(100)), SECOND * 70);
         assert_eq!(rhythms.watched(at(12), at(55)), SECOND * 20);
-        assert_eq!(rhythms.watched(at(12), at(18)), SECOND * 0);
+        assert_eq!(rhythms.watched(at(12), at(18)), Duration::ZERO);
         assert_eq!(rhythms.watched_since(), Some(at(60)));
     }
 

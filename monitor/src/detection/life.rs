@@ -10,7 +10,7 @@ use crate::model::{
     Credential, CredentialKind, CredentialState, Fingerprint, LocatedFile, RegistryChange,
     Succession, Target, Timestamp,
 };
-use crate::registry::Successor;
+use crate::registry::{Declared, Successor};
 
 impl Detector {
     /// Takes in what discovery found in a file, and what follows something else there.
@@ -75,6 +75,13 @@ impl Detector {
     ) {
         let window = self.settings.life.rotation_window;
         for succession in self.state.registry.rotations.take_due(window, now) {
+            let entry = self.state.registry.credential(&succession.old);
+            let declared = entry.and_then(|entry| entry.declared.as_ref());
+            let is_rotating =
+                |said: &Declared| said.is_derived() && said.state == CredentialState::Rotating;
+            if !declared.is_some_and(is_rotating) {
+                continue;
+            }
             self.stale_holders(&succession, now, findings);
             if self.settings.life.retire_rotated {
                 let reason = format!(

@@ -78,6 +78,28 @@ fn what_lives_too_long_is_one_alert_a_kind_and_told_once() {
 }
 
 #[test]
+fn a_fresh_installation_with_old_keys_and_logins_is_quiet() {
+    let _host = shared();
+    let place = Place::new();
+    let key = SshKey::ed25519(place.root().join("old"));
+    let logins = place.root().join(".git-credentials");
+    std::fs::write(&logins, "https://bob:fake-password@git.example\n").unwrap();
+    for path in [&key.path, &logins] {
+        let file = File::options().write(true).open(path).unwrap();
+        let age = Duration::from_secs(9 * 365 * 86_400);
+        file.set_modified(SystemTime::now() - age).unwrap();
+    }
+    let _daemon = Daemon::start(&place);
+    for path in [&key.path, &logins] {
+        place.known(path);
+        run(&mut command("cat", &[path]));
+    }
+    place.silent("what is old, on the first day", |alert| {
+        [WAKES, LONG].contains(&alert.id) && alert.credential.is_some()
+    });
+}
+
+#[test]
 fn an_openssh_certificate_ends_and_its_history_says_so() {
     let _host = shared();
     let place = Place::new();

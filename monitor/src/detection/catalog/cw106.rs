@@ -1,6 +1,6 @@
 //! CW-106: the old version of a rotated credential is still held or used.
 
-use super::Entry;
+use super::{Entry, Maturity};
 use crate::model::{DetectionId, Severity};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -9,6 +9,8 @@ pub(super) const ENTRY: Entry = Entry {
     severity: Severity::Medium,
     attack: &["T1552.004"],
     owasp: &["NHI7", "NHI1"],
+    maturity: Maturity::Experimental,
+    sentence: "WHO by EXE (pid N) still may hold the KIND FINGERPRINT, read on DATE: FINGERPRINT replaced it at PATH N d N h ago, and was not read since",
     meaning: "A credential was replaced, and a process has read the old version and not the new one \
               since. It is named when the rotation window is over, and again when it then connects \
               somewhere. In the window, a read of the old version at another place is told as low: \
@@ -18,4 +20,6 @@ pub(super) const ENTRY: Entry = Entry {
                everything and keeps nothing, such as a backup.",
     next: "See with `credwatch report rotation` who has the new version and who has not. Restart \
            or reload those that are named, then revoke the old version where it is accepted.",
+    proof: &["rotating::who_keeps_the_old_version_is_named_and_the_old_version_ends", "rotating::a_rotation_while_no_daemon_runs_and_one_that_is_taken_back"],
+    quiet: &["rotating::moved_copied_swapped_and_read_keys_are_no_rotation"],
 };

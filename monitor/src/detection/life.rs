@@ -59,9 +59,14 @@ impl Detector {
         {
             return;
         }
+        let window = self.settings.life.rotation_window;
         let old = succession.old.clone();
         let reason = succeeded_by(&succession);
-        self.state.registry.rotations.insert(succession.clone());
+        let rotations = &mut self.state.registry.rotations;
+        if rotations.is_busy(&succession.path, window, now) || !rotations.insert(succession.clone())
+        {
+            return;
+        }
         outcome.successions.push(succession);
         self.turn(&old, CredentialState::Rotating, reason, now, outcome);
     }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
+use std::hash::Hash;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,11 +19,15 @@ use crate::model::{
 
 /// How long ago a successor may have been found elsewhere, on its way to the place.
 const FRESH: Duration = Duration::from_secs(600);
-/// Most versions that are remembered as followed; beyond it those that are settled go, the oldest
-/// first.
+/// Most versions that are remembered as followed; beyond it the older half of those that are
+/// settled goes, and where none is settled no more are taken.
 const CAPACITY: usize = 16_384;
-/// Most places that are remembered as left, and most names.
+/// Most places that are remembered as left, and most names. Beyond it all of them are forgotten:
+/// what is found next is learned anew.
 const PLACES: usize = 16_384;
+/// What is replaced more often than this within a window is a session that a program keeps, and no
+/// version of anything.
+const BUSY: usize = 3;
 
 /// A version that was followed by another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,16 +67,27 @@ impl Rotations {
         self.of.values()
     }
 
-    /// Notes one, new or from before.
-    pub fn insert(&mut self, succession: Succession) {
-        if self.of.len() >= CAPACITY {
+    /// Whether what lies at a path is replaced all the time.
+    pub fn is_busy(&self, path: &Path, window: Duration, now: Timestamp) -> bool {
+        let of = self.of.values().map(|of| &of.succession);
+        let recent = of.filter(|of| of.path == path && now.since(of.began) < window);
+        recent.count() >= BUSY
+    }
+
+    /// Notes one, new or from before. Says whether there was room for it.
+    pub fn insert(&mut self, succession: Succession) -> bool {
+        if self.of.len() >= CAPACITY && !self.of.contains_key(&succession.old) {
             self.make_room();
+            if self.of.len() >= CAPACITY {
+                return false;
+            }
         }
         let rotation = Rotation {
             settled: false,
             succession,
         };
         self.of.insert(rotation.succession.old.clone(), rotation);
+        true
     }
 
     /// Those whose window is over at `now`, which are settled by asking.
@@ -98,8 +114,8 @@ impl Rotations {
     }
 
     fn leave(&mut self, path: &Path, fingerprints: &[Fingerprint]) {
-        if self.left.len() < PLACES && !fingerprints.is_empty() {
-            self.left.insert(place(path), fingerprints.to_vec());
+        if !fingerprints.is_empty() {
+            remember(&mut self.left, place(path), fingerprints.to_vec());
         }
     }
 
@@ -158,11 +174,16 @@ impl Registry {
             self.rotations.leave(path, &before);
             return Vec::new();
         }
-        if place != *path && self.rotations.volumes.len() < PLACES {
-            self.rotations.volumes.insert(place, path.clone());
+        if place != *path {
+            remember(&mut self.rotations.volumes, place, path.clone());
         }
         let mut pairs = self.pairs(&before, &located.credentials);
-        pairs.extend(self.by_name(located));
+        for (old, new) in self.by_name(located) {
+            // It lay in the same place too, most often.
+            if pairs.iter().all(|(other, _)| *other != old) {
+                pairs.push((old, new));
+            }
+        }
         let successor = |(old, new): (Fingerprint, &Credential)| {
             let came_back = self.rotations.get(&new.fingerprint).is_some();
             let known = self.rotations.get(&old);
@@ -234,9 +255,7 @@ impl Registry {
             }
             let followed = old.filter(|old| old.issued.is_some() && old.kind == new.kind);
             pairs.extend(followed.map(|old| (old.fingerprint.clone(), new)));
-            if self.rotations.named.len() < PLACES || old.is_some() {
-                self.rotations.named.insert(name, new.fingerprint.clone());
-            }
+            remember(&mut self.rotations.named, name, new.fingerprint.clone());
         }
         pairs
     }
@@ -250,6 +269,13 @@ impl Registry {
         let later = new.issued.zip(issued).is_some_and(|(new, old)| new > old);
         later || now.since(known.first_seen) <= FRESH
     }
+}
+
+fn remember<K: Eq + Hash, V>(places: &mut HashMap<K, V>, of: K, what: V) {
+    if places.len() >= PLACES && !places.contains_key(&of) {
+        places.clear();
+    }
+    places.insert(of, what);
 }
 
 /// The one that is like another, where there is just one.
@@ -286,4 +312,53 @@ fn is_token(kind: CredentialKind) -> bool {
 fn place(path: &Path) -> PathBuf {
     let of_a_version = |part: &OsStr| part.as_bytes().starts_with(b"..") && part.len() > 2;
     path.iter().filter(|part| !of_a_version(part)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn succession(number: usize, began: i64) -> Succession {
+        Succession {
+            old: Fingerprint::new(format!("old{number}")),
+            new: Fingerprint::new(format!("new{number}")),
+            path: "/srv/key".into(),
+            began: Timestamp(began),
+        }
+    }
+
+    #[test]
+    fn what_is_awaited_is_never_forgotten_for_something_new() {
+        let mut rotations = Rotations::default();
+        for number in 0..CAPACITY {
+            assert!(rotations.insert(succession(number, 5)));
+        }
+        assert!(
+            !rotations.insert(succession(CAPACITY, 6)),
+            "none is settled"
+        );
+        assert!(rotations.insert(succession(0, 7)), "known already");
+        let due = rotations.take_due(Duration::from_nanos(1), Timestamp(7));
+        assert_eq!(due.len(), CAPACITY - 1);
+        assert!(
+            rotations
+                .take_due(Duration::from_nanos(1), Timestamp(7))
+                .is_empty()
+        );
+        assert!(
+            rotations.insert(succession(CAPACITY, 6)),
+            "the settled ones went"
+        );
+        assert!(rotations.get(&Fingerprint::new("old0")).is_some());
+        assert!(rotations.all().count() < CAPACITY);
+    }
+
+    #[test]
+    fn versions_of_a_volume_lie_at_one_place() {
+        let of = |path: &str| place(Path::new(path));
+        assert_eq!(of("/vol/..2026_11_22.1/tls.key"), Path::new("/vol/tls.key"));
+        assert_eq!(of("/vol/..data/tls.key"), Path::new("/vol/tls.key"));
+        assert_eq!(of("/vol/../x"), Path::new("/vol/../x"));
+        assert_eq!(of("/home/a/.ssh/id"), Path::new("/home/a/.ssh/id"));
+    }
 }

@@ -165,6 +165,16 @@ fn a_rotation_while_no_daemon_runs_and_one_that_is_taken_back() {
     place.retire(&old.fingerprint);
     assert_eq!(state_of(&place, &new), Some(CredentialState::Active));
     assert_eq!(state_of(&place, &old), Some(CredentialState::Retired));
+    let unknown = place
+        .client(&["history", "SHA256:nobody"])
+        .output()
+        .unwrap();
+    assert_eq!(unknown.status.code(), Some(1));
+    let says = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(
+        says.contains("nothing is known of `SHA256:nobody`"),
+        "{says}"
+    );
 }
 
 /// What is done with keys every day, with a window that is over at once.

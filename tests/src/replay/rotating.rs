@@ -159,6 +159,28 @@ fn two_files_that_are_swapped_soon_after_they_were_made_are_set_right() {
 }
 
 #[test]
+fn what_is_replaced_all_the_time_is_a_session() {
+    let mut story = holding(&[token("t0", 0, None)]);
+    for minute in 1..60 {
+        story.wait(60_000);
+        story.located(
+            PATH,
+            FILE,
+            &[token(&format!("t{minute}"), minute * 60, None)],
+        );
+    }
+    assert_eq!(story.derived().len(), 3);
+    story.wait(30 * HOUR);
+    story.tick();
+    story.located(PATH, FILE, &[token("next", 31 * 3_600, None)]);
+    assert_eq!(
+        story.derived().len(),
+        7,
+        "three windows are over, and one begins"
+    );
+}
+
+#[test]
 fn several_of_one_file_are_paired_by_their_labels() {
     let mut story = holding(&[
         with_label("a1", "profile a"),

@@ -179,7 +179,7 @@ fn a_rotation_while_no_daemon_runs_and_one_that_is_taken_back() {
 
 /// What is done with keys every day, with a window that is over at once.
 #[test]
-fn moved_copied_swapped_and_read_keys_are_no_rotation() {
+fn moved_copied_linked_and_read_keys_are_no_rotation() {
     let _host = shared();
     let place = Place::with("[life]\nrotation_window = \"500ms\"");
     let keys: Vec<_> = ["a", "b", "c"]

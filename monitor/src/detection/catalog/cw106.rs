@@ -21,5 +21,5 @@ pub(super) const ENTRY: Entry = Entry {
     next: "See with `credwatch report rotation` who has the new version and who has not. Restart \
            or reload those that are named, then revoke the old version where it is accepted.",
     proof: &["rotating::who_keeps_the_old_version_is_named_and_the_old_version_ends", "rotating::a_rotation_while_no_daemon_runs_and_one_that_is_taken_back"],
-    quiet: &["rotating::moved_copied_swapped_and_read_keys_are_no_rotation"],
+    quiet: &["rotating::moved_copied_linked_and_read_keys_are_no_rotation"],
 };

@@ -9,6 +9,8 @@ mod folding;
 mod guarding;
 mod properties;
 mod reaching;
+mod resting;
+mod rotating;
 mod story;
 mod touching;
 mod usage;

@@ -7,7 +7,7 @@ mod process;
 
 pub use cgroup::{Placement, placement};
 pub use host::Host;
-pub use process::{Process, Processes, Reading, Recent};
+pub use process::{Holder, Process, Processes, Reading, Recent};
 
 use crate::model::{AlertAncestor, AlertProcess, Selector, Task, Timestamp};
 

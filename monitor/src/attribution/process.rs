@@ -67,6 +67,24 @@ pub struct Recent {
     pub own: bool,
 }
 
+/// One that runs and may have a credential in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Holder<'a> {
+    /// The process.
+    pub task: &'a Task,
+    /// When it, or what it was forked from, last read the credential.
+    pub read: Timestamp,
+    reads: &'a [Held],
+}
+
+impl Holder<'_> {
+    /// Whether it has read another credential at `time` or later.
+    pub fn read_since(&self, other: &Fingerprint, time: Timestamp) -> bool {
+        let mut reads = self.reads.iter();
+        reads.any(|held| held.is_of(other) && held.in_memory && held.last >= time)
+    }
+}
+
 /// All processes that matter: those that run, and for a minute those that have ended.
 #[derive(Debug, Clone, Default)]
 pub struct Processes {
@@ -220,6 +238,42 @@ impl Processes {
             .filter(|held| held.in_memory && held.reading.credential.kind.is_secret())
             .max_by_key(|held| (held.matters(), held.last))
             .map(|held| Arc::clone(&held.reading))
+    }
+
+    /// Those that run and may have a credential in memory: read by their program, or by the one
+    /// that they were forked from.
+    pub fn holders<'a>(
+        &'a self,
+        credential: &'a Fingerprint,
+    ) -> impl Iterator<Item = Holder<'a>> + 'a {
+        let running = self.table.values().filter(|of| of.ended.is_none());
+        running.filter_map(move |process| {
+            let mut reads = process.reads.iter();
+            let held = reads.find(|held| held.in_memory && held.is_of(credential))?;
+            Some(Holder {
+                task: &process.task,
+                read: held.last,
+                reads: &process.reads,
+            })
+        })
+    }
+
+    /// Until when a credential lay in the memory of a process: `None` when no process is known to
+    /// have held it, `Some(None)` when one that runs still does.
+    pub fn last_held(&self, credential: &Fingerprint) -> Option<Option<Timestamp>> {
+        let held = |of: &&Process| {
+            let mut reads = of.reads.iter();
+            reads.any(|held| held.in_memory && held.is_of(credential))
+        };
+        let ends = self.table.values().filter(held).map(|of| of.ended);
+        ends.max_by_key(|end| (end.is_none(), *end))
+    }
+
+    /// Those that run programs that were started before anybody looked: what they have read is not
+    /// all known.
+    pub fn from_before(&self) -> impl Iterator<Item = &Task> {
+        let running = self.table.values().filter(|of| of.ended.is_none());
+        running.filter(|of| of.from_before).map(|of| &of.task)
     }
 
     /// Whether a task runs a program that was started before anybody looked, or nothing was heard

@@ -10,12 +10,14 @@ mod doctor;
 mod escape;
 mod exit;
 mod explain;
+mod history;
 mod identities;
 mod man;
 mod output;
 mod query;
 mod record;
 mod replay;
+mod report;
 mod restore;
 mod retire;
 mod run;
@@ -106,6 +108,8 @@ enum Command {
     Identities(identities::IdentitiesArgs),
     Alerts(alerts::AlertsArgs),
     Usage(usage::UsageArgs),
+    History(history::HistoryArgs),
+    Report(report::ReportArgs),
     Retire(retire::RetireArgs),
     Restore(restore::RestoreArgs),
     Record(RecordArgs),
@@ -134,6 +138,8 @@ fn dispatch(command: Command, commands: &dyn Commands) -> CommandResult {
         Command::Identities(args) => identities::identities(&args, commands),
         Command::Alerts(args) => alerts::alerts(&args),
         Command::Usage(args) => usage::usage(&args),
+        Command::History(args) => history::history(&args, commands),
+        Command::Report(args) => report::report(&args, commands),
         Command::Retire(args) => retire::retire(&args, commands),
         Command::Restore(args) => restore::restore(&args, commands),
         Command::Record(args) => commands.record(&args),

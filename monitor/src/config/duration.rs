@@ -3,9 +3,17 @@
 use std::fmt;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 use serde::Deserializer;
 use serde::de::{Error, Visitor};
+
+/// A day is 24 hours here, whatever the clocks do.
+fn read(text: &str) -> Option<SignedDuration> {
+    let days = |span: Span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok();
+    text.parse()
+        .ok()
+        .or_else(|| text.parse().ok().and_then(days))
+}
 
 /// Reads a duration longer than nothing, for `#[serde(deserialize_with)]`.
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
@@ -19,7 +27,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration
         }
 
         fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
-            let signed: SignedDuration = text.parse().map_err(|_| {
+            let signed = read(text).ok_or_else(|| {
                 E::custom(format_args!(
                     "`{}` is no duration; write a number with its unit: \"60s\", \"5m\", \"1h 30m\"",
                     text.escape_debug()

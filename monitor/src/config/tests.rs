@@ -49,6 +49,7 @@ fn the_shipped_file_has_every_key() {
         fields_of::<DetectionConfig>(),
         fields_of::<MetadataServiceConfig>(),
         fields_of::<AllowedConfig>(),
+        fields_of::<LifeConfig>(),
         fields_of::<SensorConfig>(),
         fields_of::<sinks::Written>(),
     ];
@@ -234,5 +235,33 @@ proptest! {
                 prop_assert!(!problem.message.contains('\n'), "{}", problem);
             }
         }
+    }
+}
+
+#[test]
+fn life_lays_times_over_the_defaults() {
+    let text = "[life]\nrotation_window = \"2h\"\nretire_rotated = false\n\
+                longest = { jwt = \"90d\", x509-certificate = \"never\" }\n[detection]\n";
+    let life = parse(text).unwrap().detection.life;
+    assert_eq!(life.rotation_window.as_secs(), 7_200);
+    assert!(!life.retire_rotated);
+    assert_eq!(life.dormancy.as_secs(), 30 * 86_400);
+    let limit = |kind| life.longest.get(&kind).map(Duration::as_secs);
+    assert_eq!(limit(crate::model::CredentialKind::Jwt), Some(90 * 86_400));
+    assert_eq!(limit(crate::model::CredentialKind::X509Certificate), None);
+    assert_eq!(
+        limit(crate::model::CredentialKind::AwsAccessKey),
+        Some(365 * 86_400)
+    );
+    assert_eq!(limit(crate::model::CredentialKind::SshPrivateKey), None);
+    for (bad, says) in [
+        ("[life]\ndormant = \"1h\"", "dormancy"),
+        ("[life]\nreview = 7", "duration with its unit"),
+        ("[life.longest]\njwt = \"soon\"", "never"),
+        ("[life.longest]\nkey = \"1h\"", "ssh-private-key"),
+        ("[detection.life]\nreview = \"1h\"", "unknown key"),
+    ] {
+        let error = parse(bad).unwrap_err().to_string();
+        assert!(error.contains(says), "{bad}: {error}");
     }
 }

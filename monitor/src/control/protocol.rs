@@ -1,9 +1,10 @@
 //! What is said over the control socket, and what `--output json` prints: the same types.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::life::{RotationView, TransitionView};
 use crate::model::{
     Alert, Backend, Capability, CredentialKind, CredentialState, Fingerprint, Selector, Timestamp,
     Usage, time::rfc3339,
@@ -13,6 +14,11 @@ use crate::model::{
 /// not keep the others from being shown. Bytes that are no UTF-8 become U+FFFD.
 fn lossy<S: Serializer>(paths: &[PathBuf], to: S) -> Result<S::Ok, S::Error> {
     to.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
+}
+
+/// The same for one path.
+pub(super) fn lossy_path<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&path.to_string_lossy())
 }
 
 /// A client's request.
@@ -34,6 +40,16 @@ pub enum Request {
     },
     /// The usage map.
     Usage,
+    /// Every step in the life of a credential or an identity.
+    History {
+        /// A path, a fingerprint or the start of one, or a selector.
+        target: String,
+    },
+    /// Versions of credentials that another has followed, and who has which.
+    Rotations {
+        /// The start of either version's fingerprint; `None` for all.
+        of: Option<String>,
+    },
     /// Declare a credential or identity decommissioned.
     Retire {
         /// An absolute path, a fingerprint or a selector.
@@ -64,6 +80,10 @@ pub enum Response {
     Alerts(Vec<Alert>),
     /// To [`Request::Usage`].
     Usage(Vec<Usage>),
+    /// To [`Request::History`].
+    History(Vec<TransitionView>),
+    /// To [`Request::Rotations`].
+    Rotations(Vec<RotationView>),
     /// To [`Request::Retire`] and [`Request::Restore`]: what changed.
     Changed(Vec<ChangeView>),
     /// The request was understood and refused, or failed.

@@ -245,6 +245,11 @@ pub(super) fn ssh_authorized(public: &[u8]) -> Fingerprint {
     Fingerprint::new(format!("authorized:SHA256:{}", ssh_digest(public)))
 }
 
+/// `ssh-cert:SHA256:…` of a whole certificate. A renewed certificate of the same key is another one.
+pub(super) fn ssh_certificate(certificate: &[u8]) -> Fingerprint {
+    Fingerprint::new(format!("ssh-cert:SHA256:{}", ssh_digest(certificate)))
+}
+
 fn ssh_digest(public: &[u8]) -> String {
     STANDARD_NO_PAD.encode(Sha256::digest(public))
 }

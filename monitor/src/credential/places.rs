@@ -312,7 +312,9 @@ pub fn is_sniffed(path: &Path, len: u64, mode: u32) -> bool {
 
 /// Files that are public whatever their place.
 fn is_never(name: &str) -> bool {
-    name.ends_with(".pub") || name.starts_with("known_hosts") || name == "ca-certificates.crt"
+    name.ends_with(".pub") && !name.ends_with("-cert.pub")
+        || name.starts_with("known_hosts")
+        || name == "ca-certificates.crt"
 }
 
 /// Whether a directory is not entered, by its name or the end of its path.

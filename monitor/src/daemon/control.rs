@@ -6,9 +6,10 @@ use super::core::Core;
 use super::doctor;
 use super::output::Stored;
 use super::restore::DeclaredIn;
+use super::rotation;
 use super::target::{self, TargetError};
 use crate::control::protocol::{Delay, HookStatus, SinkStatus, Status};
-use crate::control::{PeerUser, Request, Response, views};
+use crate::control::{PeerUser, Request, Response, life, views};
 use crate::model::{CredentialState, Fact, Target, Timestamp, Usage};
 use crate::registry::Registry;
 use crate::storage::{Mode, Store, Write};
@@ -70,6 +71,12 @@ pub(super) async fn answer(
             };
             Response::Usage(state.registry.usage.rows().map(named).collect())
         }
+        Request::History { target } => history(&target, core, context).await,
+        Request::Rotations { of } => {
+            let window = core.detector.life().rotation_window;
+            let (state, now) = (&core.detector.state, core.sensor.now());
+            Response::Rotations(rotation::report(state, of.as_deref(), window, now))
+        }
         Request::Retire { target, reason } => {
             change(
                 &target,
@@ -98,6 +105,26 @@ async fn alerts(limit: u32, core: &Core<Stored>, context: &Context) -> Response 
     match Store::open(&context.state_dir, Mode::ReadOnly).and_then(|store| store.alerts(limit)) {
         Ok(alerts) => Response::Alerts(alerts),
         Err(error) => failed(&error),
+    }
+}
+
+async fn history(target: &str, core: &Core<Stored>, context: &Context) -> Response {
+    let told = async {
+        core.output.storage.flush().await?;
+        Store::open(&context.state_dir, Mode::ReadOnly).and_then(|store| store.load())
+    };
+    let snapshot = match told.await {
+        Ok(snapshot) => snapshot,
+        Err(error) => {
+            return Response::Error {
+                message: error.to_string(),
+            };
+        }
+    };
+    let registry = &core.detector.state.registry;
+    match life::history(&snapshot.changes, registry, target, core.sensor.now()) {
+        Ok(steps) => Response::History(steps),
+        Err(message) => Response::Error { message },
     }
 }
 

@@ -15,6 +15,7 @@ mod privileges;
 mod programs;
 mod record;
 mod restore;
+mod rotation;
 mod serve;
 mod startup;
 mod target;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::core::Output;
 use crate::detection::Outcome;
-use crate::model::{Alert, Fact, Record, Selector, Timestamp};
+use crate::model::{Alert, Fact, Record, RegistryChange, Selector, Timestamp};
 use crate::recording::Writer;
 use crate::sinks::Sinks;
 use crate::storage::{StorageHandle, Write};
@@ -91,11 +91,25 @@ impl Output for Stored {
         }
     }
 
+    async fn changes(&mut self, time: Timestamp, changes: Vec<RegistryChange>) {
+        if !self.loading {
+            let writes = changes.into_iter();
+            let writes = writes.map(|change| Write::Change(time, change)).collect();
+            self.store(writes).await;
+        }
+    }
+
     fn later(&mut self, outcome: &Outcome) {
         let usage = outcome.usage.iter().cloned().map(Write::Usage);
         let repeated = outcome.repeated.iter().cloned();
         let repeated = repeated.map(|alert| Write::Alert(Box::new(alert)));
-        self.enqueue(usage.chain(repeated).collect());
+        let mut writes: Vec<_> = usage.chain(repeated).collect();
+        if !self.loading {
+            let successions = outcome.successions.iter().cloned();
+            writes.extend(successions.map(Write::Succession));
+            writes.extend(outcome.rhythms.iter().cloned().map(Write::Rhythm));
+        }
+        self.enqueue(writes);
     }
 
     fn restored(&mut self) {
@@ -131,6 +145,8 @@ impl<W: std::io::Write + Send> Output for Recorded<W> {
             self.sinks.send(&Arc::new(alert));
         }
     }
+
+    async fn changes(&mut self, _time: Timestamp, _changes: Vec<RegistryChange>) {}
 
     fn later(&mut self, _outcome: &Outcome) {}
 

@@ -34,6 +34,13 @@ pub(super) fn facts(snapshot: &Snapshot) -> Vec<Record> {
             fact: Fact::Known(credential.clone()),
         });
     }
+    // Before the word of the same moment that it led to.
+    for succession in &snapshot.successions {
+        records.push(Record {
+            time: succession.began,
+            fact: Fact::Succeeded(succession.clone()),
+        });
+    }
     for (time, change) in &snapshot.changes {
         records.push(Record {
             time: *time,
@@ -49,9 +56,17 @@ pub(super) fn facts(snapshot: &Snapshot) -> Vec<Record> {
         first: *first,
         last: *last,
     });
+    let rhythms = snapshot.rhythms.iter().cloned().map(Fact::Rhythm);
+    let found = snapshot.first_found.iter().cloned();
+    let found = found.map(|(fingerprint, at)| Fact::FirstFound { fingerprint, at });
+    let unwatched = snapshot.unwatched.iter();
+    let unwatched = unwatched.map(|&(from, to)| Fact::Unwatched { from, to });
     records.extend(
         usage
             .chain(identities)
+            .chain(rhythms)
+            .chain(found)
+            .chain(unwatched)
             .map(|fact| Record { time: now, fact }),
     );
     records.sort_by_key(|record| record.time);
@@ -68,7 +83,8 @@ pub(super) fn declared(
     history: &[(Timestamp, RegistryChange)],
 ) -> Result<(Vec<RegistryChange>, DeclaredIn), ConfigError> {
     let mut latest: HashMap<&Target, &RegistryChange> = HashMap::new();
-    for (_, change) in history {
+    // What follows from the facts is nobody's word, and takes none back.
+    for (_, change) in history.iter().filter(|(_, of)| !of.is_derived()) {
         latest.insert(&change.target, change);
     }
     let mut declared_in = DeclaredIn::new();

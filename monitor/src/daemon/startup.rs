@@ -133,6 +133,11 @@ pub(super) async fn restore<O: Output>(
         core.take(record).await;
     }
     core.output.restored();
+    if let Some(last) = &snapshot.last_run {
+        let from = last.ended.unwrap_or(last.last_seen);
+        let to = core.sensor.now();
+        core.fact(Fact::Unwatched { from, to }).await;
+    }
     // Nobody watched meanwhile: what is stored says where to look, and not what is there.
     for (_, stored) in &snapshot.files {
         core.look_again(stored).await;

@@ -8,8 +8,8 @@ use super::fold::{Cause, Finding};
 use super::{Detector, Outcome};
 use crate::attribution::{Actor, Reading};
 use crate::model::{
-    Access, AlertCredential, AlertDestination, CredentialState, DetectionId, Evidence, FileId,
-    Fingerprint, Severity, Timestamp, UsageKey,
+    Access, AlertCredential, AlertDestination, CredentialKind, CredentialState, DetectionId,
+    Evidence, FileId, Fingerprint, Severity, Timestamp, UsageKey,
 };
 
 impl Detector {
@@ -43,22 +43,33 @@ impl Detector {
                 continue;
             };
             if is_use {
+                let key = usage(actor, &fingerprint, "");
+                findings.extend(self.credential_wakes(actor, &reading, &key, now, outcome));
                 let processes = &mut self.state.processes;
                 processes.read(&actor.task, reading.clone(), now);
-                let key = usage(actor, &fingerprint, "");
                 let row = self.state.registry.usage.note(key, count, now);
                 outcome.usage.push(row.clone());
             }
             let id = match state {
+                CredentialState::Expired if is_offered(reading.credential.kind) => continue,
                 CredentialState::Retired | CredentialState::Revoked | CredentialState::Expired => {
                     DetectionId::RetiredCredentialRead
                 }
                 CredentialState::Decoy => DetectionId::DecoyTouched,
-                CredentialState::Active | CredentialState::Rotating => continue,
+                CredentialState::Active | CredentialState::Rotating => {
+                    if is_use {
+                        findings.extend(self.old_version_read(actor, &reading, file, now));
+                    }
+                    continue;
+                }
             };
             let summary = describe::touched(actor, &reading.credential, access, now);
             let mut finding = touched(id, actor, reading.credential, None, summary, now);
             finding.weight = count;
+            if self.is_superseded(&fingerprint) {
+                // Nobody said that it should not be used: the program concluded it.
+                finding.alert.severity = Severity::Medium;
+            }
             if !is_use {
                 not_a_use(access, &mut finding);
             }
@@ -84,6 +95,10 @@ impl Detector {
             let Some(credential) = self.as_it_stands(&recent.reading, now) else {
                 continue;
             };
+            let is_end = credential.state == CredentialState::Expired;
+            if is_end && is_offered(credential.kind) {
+                continue;
+            }
             if matches!(
                 credential.state,
                 CredentialState::Retired | CredentialState::Revoked | CredentialState::Expired
@@ -91,7 +106,12 @@ impl Detector {
                 let id = DetectionId::RetiredCredentialUsed;
                 let to = self.destination(destination);
                 let summary = describe::used(actor, &credential, recent.own, &to, now);
-                findings.push(touched(id, actor, credential, Some(to), summary, now));
+                let is_superseded = self.is_superseded(fingerprint);
+                let mut finding = touched(id, actor, credential, Some(to), summary, now);
+                if is_superseded {
+                    finding.alert.severity = finding.alert.severity.min(Severity::High);
+                }
+                findings.push(finding);
             }
         }
     }
@@ -179,6 +199,11 @@ impl Detector {
             ..present.credential
         })
     }
+}
+
+/// `ssh` reads every certificate that lies beside a key, and an expired one lets nobody in.
+fn is_offered(kind: CredentialKind) -> bool {
+    kind == CredentialKind::SshCertificate
 }
 
 /// What was done instead of a read is a cause of its own, and said so. Nothing was had by an open

@@ -337,7 +337,7 @@ fn date(at: Timestamp) -> String {
         .map_or_else(|| at.to_string(), |at| at.strftime("%Y-%m-%d").to_string())
 }
 
-fn endpoint(to: &AlertDestination) -> String {
+pub(super) fn endpoint(to: &AlertDestination) -> String {
     let address = std::net::SocketAddr::new(to.address, to.port);
     match &to.name {
         Some(name) => format!("{name} ({address})"),

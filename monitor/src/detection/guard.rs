@@ -147,7 +147,7 @@ fn nanoseconds(duration: Duration) -> u64 {
 }
 
 /// `34 s`, `12 min 5 s`, `3 h 7 min`, `2 d 4 h`: the two largest units, rounded down.
-fn span(nanoseconds: u64) -> String {
+pub(super) fn span(nanoseconds: u64) -> String {
     let seconds = nanoseconds / 1_000_000_000;
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     match seconds {

@@ -8,6 +8,10 @@ mod guard;
 mod health;
 mod identity;
 mod insiders;
+mod life;
+mod life_dormant;
+mod life_holders;
+mod life_long;
 mod memory;
 mod metadata;
 mod sockets;
@@ -19,9 +23,10 @@ use std::net::SocketAddr;
 pub use fold::{Cause, Finding, Folds};
 
 use crate::attribution::{Actor, Host, Processes};
-use crate::config::DetectionConfig;
+use crate::config::{DetectionConfig, LifeConfig};
 use crate::model::{
-    Alert, AlertDestination, DetectionId, Fact, Record, RegistryChange, Target, Timestamp, Usage,
+    Alert, AlertDestination, DetectionId, Fact, Record, RegistryChange, Rhythm, Succession, Target,
+    Timestamp, Usage,
 };
 use crate::registry::Registry;
 
@@ -45,6 +50,13 @@ pub struct Outcome {
     pub repeated: Vec<Alert>,
     /// Rows of the usage map that changed.
     pub usage: Vec<Usage>,
+    /// States that changed by what the facts themselves say. They hold already: to be stored, and
+    /// not to be taken in again.
+    pub changes: Vec<RegistryChange>,
+    /// Versions that were followed by another: for storage.
+    pub successions: Vec<Succession>,
+    /// What was learned of credentials and identities: for storage.
+    pub rhythms: Vec<Rhythm>,
     /// Who acted with a credential, a connection or a program.
     pub seen: Option<crate::model::Selector>,
 }
@@ -57,6 +69,11 @@ pub struct Detector {
     pub state: State,
     folds: Folds,
     pending: BTreeMap<identity::PendingKey, identity::Pending>,
+    stale: life_holders::Stale,
+    /// Identities that have just acted after a long rest.
+    woken: Vec<Finding>,
+    /// When it was last looked for credentials that live too long.
+    reviewed: Option<Timestamp>,
 }
 
 impl Detector {
@@ -68,7 +85,15 @@ impl Detector {
             state: State::default(),
             folds,
             pending: BTreeMap::new(),
+            stale: life_holders::Stale::new(),
+            woken: Vec::new(),
+            reviewed: None,
         }
+    }
+
+    /// How long things last, by the configuration.
+    pub fn life(&self) -> &LifeConfig {
+        &self.settings.life
     }
 
     /// Takes in one fact.
@@ -84,7 +109,7 @@ impl Detector {
         match &record.fact {
             Fact::UserName { uid, name } => self.state.host.set_user(*uid, name.as_deref()),
             Fact::CgroupPath { id, path } => self.state.host.set_cgroup(*id, path),
-            Fact::Located(located) => self.state.registry.locate(located, now),
+            Fact::Located(located) => self.located(located, now, &mut outcome),
             Fact::Unlocated { path, .. } => {
                 self.state.registry.unlocate(path, now);
             }
@@ -96,6 +121,7 @@ impl Detector {
             Fact::Exit { task } => {
                 self.state.processes.ended(task, now);
                 self.settle_exited(task, &mut findings);
+                self.stale_ended(task.key());
             }
             Fact::Exec { task, path } => {
                 self.state.processes.started(task, Some(path), now);
@@ -128,6 +154,7 @@ impl Detector {
                 let act = identity::Act::Connect;
                 self.retired_identity(&actor, act, Some(*destination), now, &mut findings);
                 self.read_then_connect(&actor, *destination, now, &mut findings, &mut outcome);
+                self.stale_connects(&actor, *destination, now, &mut findings);
                 self.metadata_service(&actor, *destination, now, &mut findings);
             }
             Fact::UnixConnect { task, path, owner } => {
@@ -199,13 +226,29 @@ impl Detector {
                 let ended = self.folds.end_of(DetectionId::HookFailed, hook);
                 outcome.take_ended(ended);
             }
-            Fact::SocketClose { .. } | Fact::Tick => {}
+            Fact::Succeeded(succession) => {
+                self.state.registry.rotations.insert(succession.clone());
+            }
+            Fact::Rhythm(rhythm) => self.state.registry.rhythms.restore(rhythm.clone()),
+            Fact::FirstFound { fingerprint, at } => {
+                self.state.registry.first_found(fingerprint, *at);
+            }
+            Fact::Unwatched { from, to } => self.state.registry.rhythms.unwatched(*from, *to),
+            Fact::Tick => {
+                self.end_windows(now, &mut findings, &mut outcome);
+                self.review(now, &mut findings, &mut outcome);
+            }
+            Fact::SocketClose { .. } => {}
             Fact::Stopping { signal, from } => findings.push(self.stopping(signal, from, now)),
-            Fact::Gap { gap } => findings.push(guard::gap(gap, now)),
+            Fact::Gap { gap } => {
+                self.not_watched(gap, now);
+                findings.push(guard::gap(gap, now));
+            }
             Fact::Tampered { what, path, detail } => {
                 findings.push(guard::tampered(*what, path, detail, now));
             }
         }
+        findings.append(&mut self.woken);
         for finding in findings {
             if !self.settings.enabled(finding.alert.id) {
                 continue;
@@ -236,6 +279,8 @@ impl Detector {
 
     fn actor(&mut self, task: &crate::model::Task, outcome: &mut Outcome, now: Timestamp) -> Actor {
         let actor = Actor::of(task, &self.state.processes, &self.state.host);
+        let woken = self.identity_wakes(&actor, now, outcome);
+        self.woken.extend(woken);
         self.state.registry.identity_seen(actor.identity(), now);
         outcome.seen = Some(actor.identity().clone());
         actor
@@ -249,6 +294,12 @@ impl Detector {
             port: to.port(),
             name: name.map(str::to_owned),
         }
+    }
+
+    /// Takes in a change of state that follows from the facts themselves.
+    fn derive(&mut self, change: RegistryChange, now: Timestamp, outcome: &mut Outcome) {
+        self.change(&change, now, outcome);
+        outcome.changes.push(change);
     }
 
     fn change(&mut self, change: &RegistryChange, now: Timestamp, outcome: &mut Outcome) {

@@ -40,6 +40,7 @@ impl fmt::Display for Fingerprint {
 pub enum CredentialKind {
     SshPrivateKey,
     SshAuthorizedKey,
+    SshCertificate,
     X509PrivateKey,
     X509Certificate,
     AwsAccessKey,
@@ -69,6 +70,7 @@ impl CredentialKind {
         match self {
             Self::SshPrivateKey => "SSH private key",
             Self::SshAuthorizedKey => "SSH authorized key",
+            Self::SshCertificate => "SSH certificate",
             Self::X509PrivateKey => "X.509 private key",
             Self::X509Certificate => "X.509 certificate",
             Self::AwsAccessKey => "AWS access key",
@@ -95,7 +97,10 @@ impl CredentialKind {
     /// Whether whoever holds it can act with it. What only lets others in, or only proves, is
     /// public.
     pub fn is_secret(self) -> bool {
-        !matches!(self, Self::SshAuthorizedKey | Self::X509Certificate)
+        !matches!(
+            self,
+            Self::SshAuthorizedKey | Self::SshCertificate | Self::X509Certificate
+        )
     }
 }
 

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Credential, CredentialState, FileId, Fingerprint, Gap, LocatedFile, Origin, Relied, Selector,
-    Task, Timestamp, Usage,
+    Credential, CredentialState, FileId, Fingerprint, Gap, LocatedFile, Origin, Relied, Rhythm,
+    Selector, Succession, Task, Timestamp, Usage,
 };
 
 /// A fact and when it happened.
@@ -225,6 +225,24 @@ pub enum Fact {
         /// Its latest act seen.
         last: Timestamp,
     },
+    /// A version of a credential from before, and the one that followed it.
+    Succeeded(Succession),
+    /// What was learned before of a credential or an identity.
+    Rhythm(Rhythm),
+    /// When a credential was found for the first time, by this daemon or one before it.
+    FirstFound {
+        /// Which.
+        fingerprint: Fingerprint,
+        /// When.
+        at: Timestamp,
+    },
+    /// A time before this one in which no daemon ran.
+    Unwatched {
+        /// When the last one before it was last known to run.
+        from: Timestamp,
+        /// When the next began.
+        to: Timestamp,
+    },
     /// Nothing happened; time passed. Ends what waits for quiet.
     Tick,
     /// The daemon was told to stop, and nothing is watched from now on.
@@ -361,4 +379,14 @@ pub struct RegistryChange {
     /// The identity that owns it, where it was declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Selector>,
+}
+
+impl RegistryChange {
+    /// Who says what follows from the facts themselves. No operator is called so.
+    pub const DERIVED: &str = "credwatch";
+
+    /// Whether nobody said it.
+    pub fn is_derived(&self) -> bool {
+        self.by == Self::DERIVED
+    }
 }

@@ -8,6 +8,7 @@ pub mod credential;
 pub mod fact;
 pub mod guard;
 pub mod identity;
+pub mod life;
 pub mod path;
 pub mod system_file;
 pub mod task;
@@ -25,6 +26,7 @@ pub use credential::{
 pub use fact::{Access, Fact, MemoryAccess, Protocol, Record, RegistryChange, Target};
 pub use guard::{Gap, Origin, Relied, Sender};
 pub use identity::Selector;
+pub use life::{Rhythm, Succession};
 pub use system_file::SystemFile;
 pub use task::{ProcessKey, Task};
 pub use time::Timestamp;

@@ -1,14 +1,21 @@
 //! Which credentials and identities there are, in which state, and how they were used. Pure.
 
+mod entry;
 mod guarded;
+mod rhythm;
+mod rotation;
 mod usage;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use entry::Departed;
+pub use entry::{CredentialEntry, Declared, IdentityEntry, Standing};
 pub use guarded::GuardedFile;
 use guarded::GuardedFiles;
+pub use rhythm::{Rhythms, Silence};
+pub use rotation::{Rotation, Rotations, Successor};
 pub use usage::UsageMap;
 
 use crate::model::{
@@ -18,87 +25,6 @@ use crate::model::{
 
 /// How long an event may be on its way from the kernel to here.
 const QUEUED: Duration = Duration::from_secs(2);
-
-/// A word that was said about a credential, a path or an identity.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Declared {
-    /// The state.
-    pub state: CredentialState,
-    /// Since when.
-    pub since: Timestamp,
-    /// By whom.
-    pub by: String,
-    /// Why.
-    pub reason: Option<String>,
-    /// The declared owner.
-    pub owner: Option<Selector>,
-}
-
-impl Declared {
-    /// Whether this was said just after `time`: an act of then may still wait in a queue while the
-    /// word is taken in, and was none against it. Bounded, because a clock that is set back must
-    /// not put words out of force.
-    pub fn came_after(&self, time: Timestamp) -> bool {
-        self.since > time && self.since.since(time) <= QUEUED
-    }
-}
-
-/// A credential with all that is known of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CredentialEntry {
-    /// What its content says.
-    pub credential: Credential,
-    /// What was said about it.
-    pub declared: Option<Declared>,
-    /// Where it lies.
-    pub locations: BTreeSet<(PathBuf, FileId)>,
-    /// When it was first found.
-    pub first_seen: Timestamp,
-}
-
-impl CredentialEntry {
-    fn new(credential: Credential, first_seen: Timestamp) -> Self {
-        Self {
-            credential,
-            declared: None,
-            locations: BTreeSet::new(),
-            first_seen,
-        }
-    }
-
-    /// Spoken of, and not found yet.
-    fn unknown(fingerprint: Fingerprint, first_seen: Timestamp) -> Self {
-        let credential = Credential {
-            fingerprint,
-            kind: CredentialKind::Opaque,
-            label: None,
-            subject: None,
-            issued: None,
-            expires: None,
-        };
-        Self::new(credential, first_seen)
-    }
-}
-
-/// An identity with all that is known of it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct IdentityEntry {
-    /// What was said about it.
-    pub declared: Option<Declared>,
-    /// Its first act seen.
-    pub first_seen: Option<Timestamp>,
-    /// Its latest act seen.
-    pub last_seen: Option<Timestamp>,
-}
-
-/// A credential's state at a moment, and whose word that is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
-    /// The state.
-    pub state: CredentialState,
-    /// Since when, by whom, why; `None` where nobody said anything.
-    pub declared: Option<Declared>,
-}
 
 /// The registry.
 #[derive(Debug, Clone, Default)]
@@ -112,35 +38,26 @@ pub struct Registry {
     guarded: GuardedFiles,
     /// Who used what.
     pub usage: UsageMap,
-}
-
-/// What lay in a file until its last path was forgotten.
-#[derive(Debug, Clone)]
-struct Departed {
-    path: PathBuf,
-    fingerprints: Vec<Fingerprint>,
-    at: Timestamp,
-}
-
-impl Departed {
-    /// Whether an event of `time` may be one of this file, taken in late.
-    fn held_at(&self, time: Timestamp) -> bool {
-        time <= self.at && self.at.since(time) <= QUEUED
-    }
+    /// Which version followed which.
+    pub rotations: Rotations,
+    /// How long they rest.
+    pub rhythms: Rhythms,
 }
 
 /// Most files that are remembered after they went: they matter for seconds.
 const DEPARTED: usize = 4_096;
 
 impl Registry {
-    /// Takes in what discovery found in a file, in place of what was known of that path.
-    pub fn locate(&mut self, located: &LocatedFile, now: Timestamp) {
-        self.unlocate(&located.path, now);
+    /// Takes in what discovery found in a file, in place of what was known of that path. Returns
+    /// what follows something else there.
+    pub fn locate(&mut self, located: &LocatedFile, now: Timestamp) -> Vec<Successor> {
+        let successors = self.successors(located, now);
+        self.forget_path(&located.path, now);
         if self.guarded.locate(located) {
             self.places.insert(located.path.clone(), located.file);
         }
         if located.credentials.is_empty() {
-            return;
+            return successors;
         }
         self.places.insert(located.path.clone(), located.file);
         let at = self.files.entry(located.file).or_default();
@@ -157,6 +74,18 @@ impl Registry {
             if !at.contains(&credential.fingerprint) {
                 at.push(credential.fingerprint.clone());
             }
+            entry.written = entry
+                .written
+                .min(Some(located.modified))
+                .or(Some(located.modified));
+        }
+        successors
+    }
+
+    /// When a credential was first found, by a daemon before this one.
+    pub fn first_found(&mut self, fingerprint: &Fingerprint, at: Timestamp) {
+        if let Some(entry) = self.credentials.get_mut(fingerprint) {
+            entry.first_seen = entry.first_seen.min(at);
         }
     }
 
@@ -170,6 +99,11 @@ impl Registry {
     /// Forgets that a path held credentials, and returns the inode when no other path of it is
     /// known. The credentials stay: they may come back, and what was said about them must hold.
     pub fn unlocate(&mut self, path: &Path, now: Timestamp) -> Option<FileId> {
+        self.note_left(path);
+        self.forget_path(path, now)
+    }
+
+    fn forget_path(&mut self, path: &Path, now: Timestamp) -> Option<FileId> {
         let file = self.places.remove(path)?;
         self.guarded.unlocate(file, path, now);
         let fingerprints = self.files.get_mut(&file)?;
@@ -201,15 +135,8 @@ impl Registry {
 
     /// Takes in a word about a state.
     pub fn change(&mut self, change: &RegistryChange, now: Timestamp) {
-        // Restored is as if nothing had been said, but an owner stays an owner.
-        let declared =
-            (change.state != CredentialState::Active || change.owner.is_some()).then(|| Declared {
-                state: change.state,
-                since: change.since.unwrap_or(now),
-                by: change.by.clone(),
-                reason: change.reason.clone(),
-                owner: change.owner.clone(),
-            });
+        let declared = Declared::by(change, now);
+        self.rotations.spoken(change);
         match &change.target {
             Target::Credential(fingerprint) => {
                 self.credentials
@@ -340,7 +267,13 @@ impl Registry {
                         .then(|| self.paths.get(&departed.path))?
                 })
         };
-        let declared = entry.declared.as_ref().or_else(by_path).cloned();
+        let own = entry.declared.as_ref();
+        let declared = match own {
+            // What follows from the facts gives way to what somebody has said.
+            Some(own) if own.is_derived() => by_path().or(Some(own)),
+            _ => own.or_else(by_path),
+        };
+        let declared = declared.cloned();
         let said = declared
             .as_ref()
             .filter(|declared| !declared.came_after(now))
@@ -353,6 +286,17 @@ impl Registry {
             said => said,
         };
         Standing { state, declared }
+    }
+
+    /// Whether somebody has spoken about a path.
+    pub fn is_path_declared(&self, path: &Path) -> bool {
+        self.paths.contains_key(path)
+    }
+
+    /// Whether somebody has spoken about a path at which a credential lies.
+    pub fn is_declared_by_path(&self, entry: &CredentialEntry) -> bool {
+        let mut paths = entry.locations.iter();
+        paths.any(|(path, _)| self.paths.contains_key(path))
     }
 
     /// How many credentials and identities are known.

@@ -42,6 +42,22 @@ impl UsageMap {
         row
     }
 
+    /// Whether somebody has done the same before.
+    pub fn knows(&self, key: &UsageKey) -> bool {
+        let of = self.rows.get(&key.fingerprint);
+        of.is_some_and(|of| of.contains_key(key))
+    }
+
+    /// Whether an identity has used a credential with a program.
+    pub fn has_used(&self, credential: &Fingerprint, identity: &Selector, exe: &str) -> bool {
+        let mut keys = self
+            .rows
+            .get(credential)
+            .into_iter()
+            .flat_map(BTreeMap::keys);
+        keys.any(|key| key.identity == *identity && key.exe == exe)
+    }
+
     fn make_room(&mut self) {
         if self.len < CAPACITY {
             return;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::samples::{alert, some_of_each, writes};
-use super::{Mode, Snapshot, StorageError, StorageHandle, Store, Write};
-use crate::model::{Alert, AlertStatus, Timestamp, Usage};
+use super::{Mode, Run, Snapshot, StorageError, StorageHandle, Store, Write};
+use crate::model::{Alert, AlertStatus, Succession, Timestamp, Usage};
 
 /// What a database should hold after `writes`, by other means.
 fn expected(writes: &[Write]) -> (Snapshot, Vec<Alert>) {
@@ -21,11 +21,18 @@ fn expected(writes: &[Write]) -> (Snapshot, Vec<Alert>) {
     let mut identities = BTreeMap::new();
     let mut alerts: Vec<Alert> = Vec::new();
     let mut snapshot = Snapshot::default();
+    let mut first_found = BTreeMap::new();
+    let mut successions = BTreeMap::new();
+    let mut rhythms = BTreeMap::new();
+    let mut runs = BTreeMap::new();
     for write in writes {
         match write {
             Write::Change(time, change) => snapshot.changes.push((*time, change.clone())),
             Write::Located(time, file) => {
                 for credential in &file.credentials {
+                    let first = first_found.entry(credential.fingerprint.clone());
+                    let first = first.or_insert(*time);
+                    *first = (*first).min(*time);
                     let key = (credential.fingerprint.clone(), credential.kind);
                     let entry = last_found.entry(key).or_insert((*time, credential.clone()));
                     *entry = (entry.0.max(*time), credential.clone());
@@ -58,7 +65,14 @@ fn expected(writes: &[Write]) -> (Snapshot, Vec<Alert>) {
                 Some(old) => *old = new.as_ref().clone(),
                 None => alerts.push(new.as_ref().clone()),
             },
+            Write::Succession(new) => {
+                successions.insert(new.old.clone(), new.clone());
+            }
+            Write::Rhythm(new) => {
+                rhythms.insert(new.target.clone(), new.clone());
+            }
             Write::Run(run) => {
+                runs.insert(run.started, run.clone());
                 let last = snapshot.last_run.get_or_insert_with(|| run.clone());
                 if run.started >= last.started {
                     *last = run.clone();
@@ -86,6 +100,16 @@ fn expected(writes: &[Write]) -> (Snapshot, Vec<Alert>) {
         .into_iter()
         .map(|(selector, (first, last))| (selector, first, last))
         .collect();
+    snapshot.first_found = first_found.into_iter().collect();
+    snapshot.successions = successions.into_values().collect();
+    snapshot.successions.sort_by_key(|of: &Succession| of.began);
+    snapshot.rhythms = rhythms.into_values().collect();
+    let runs: Vec<Run> = runs.into_values().collect();
+    let between = runs.windows(2).map(|of| {
+        let until = of[0].ended.unwrap_or(of[0].last_seen);
+        (until, of[1].started)
+    });
+    snapshot.unwatched = between.filter(|(until, next)| next > until).collect();
     alerts.sort_by_key(|alert| alert.time);
     snapshot.open_alerts = alerts
         .iter()

@@ -8,8 +8,8 @@ use rusqlite::{Params, Row};
 use super::values::{named, path_of};
 use super::{Result, Run, Snapshot, StorageError, Store};
 use crate::model::{
-    Alert, Credential, FileId, Fingerprint, LocatedFile, RegistryChange, Selector, Target,
-    Timestamp, Usage, UsageKey,
+    Alert, Credential, FileId, Fingerprint, LocatedFile, RegistryChange, Rhythm, Selector,
+    Succession, Target, Timestamp, Usage, UsageKey,
 };
 
 impl Store {
@@ -58,6 +58,34 @@ impl Store {
                  ORDER BY time, seq",
                 [],
                 alert_of,
+            )?,
+            successions: self.rows(
+                "SELECT old, new, path, began FROM succession ORDER BY began, old",
+                [],
+                succession_of,
+            )?,
+            rhythms: self.rows(
+                "SELECT target_kind, target, longest, told FROM rhythm
+                 ORDER BY target_kind, target",
+                [],
+                rhythm_of,
+            )?,
+            first_found: self.rows(
+                "SELECT fingerprint, min(first_found) FROM credential
+                 GROUP BY fingerprint ORDER BY fingerprint",
+                [],
+                |row| {
+                    let fingerprint = Fingerprint::new(row.get::<_, String>(0)?);
+                    Ok((fingerprint, Timestamp(row.get(1)?)))
+                },
+            )?,
+            unwatched: self.rows(
+                "SELECT until, next FROM (
+                     SELECT started, coalesce(ended, last_seen) AS until,
+                            lead(started) OVER (ORDER BY started) AS next FROM run)
+                 WHERE next > until ORDER BY started",
+                [],
+                |row| Ok((Timestamp(row.get(0)?), Timestamp(row.get(1)?))),
             )?,
             last_run: self
                 .rows(
@@ -234,6 +262,28 @@ fn credential_of(row: &Row<'_>, start: usize) -> rusqlite::Result<Credential> {
         subject: optional_selector(row, start + 3)?,
         issued: time(row, start + 4)?,
         expires: time(row, start + 5)?,
+    })
+}
+
+fn succession_of(row: &Row<'_>) -> rusqlite::Result<Succession> {
+    Ok(Succession {
+        old: Fingerprint::new(row.get::<_, String>(0)?),
+        new: Fingerprint::new(row.get::<_, String>(1)?),
+        path: path(row, 2)?,
+        began: Timestamp(row.get(3)?),
+    })
+}
+
+fn rhythm_of(row: &Row<'_>) -> rusqlite::Result<Rhythm> {
+    let target = match row.get_ref(0)?.as_str() {
+        Ok("identity") => Target::Identity(selector_of(row, 1)?),
+        // The table's check knows no other.
+        _ => Target::Credential(Fingerprint::new(row.get::<_, String>(1)?)),
+    };
+    Ok(Rhythm {
+        target,
+        longest: u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0),
+        told: time(row, 3)?,
     })
 }
 

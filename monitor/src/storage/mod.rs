@@ -27,7 +27,8 @@ pub use error::{Result, StorageError};
 pub use handle::{StorageHandle, StorageStats};
 
 use crate::model::{
-    Alert, Credential, FileId, LocatedFile, RegistryChange, Selector, Timestamp, Usage,
+    Alert, Credential, FileId, Fingerprint, LocatedFile, RegistryChange, Rhythm, Selector,
+    Succession, Timestamp, Usage,
 };
 
 /// The database's name in the state directory.
@@ -65,6 +66,10 @@ pub enum Write {
     },
     /// An alert; takes the place of the one with the same `alert_id`.
     Alert(Box<Alert>),
+    /// A version that was followed by another; takes the place of what was known of it.
+    Succession(Succession),
+    /// What was learned of a credential or an identity; takes the place of what was known of it.
+    Rhythm(Rhythm),
     /// A run of the daemon; takes the place of what was known of it.
     Run(Run),
 }
@@ -103,6 +108,14 @@ pub struct Snapshot {
     /// Alerts that were still counting repeats, oldest first. The times of an alert's process and
     /// credential come back in whole microseconds, as they are printed.
     pub open_alerts: Vec<Alert>,
+    /// Versions that were followed by another.
+    pub successions: Vec<Succession>,
+    /// What was learned of credentials and identities.
+    pub rhythms: Vec<Rhythm>,
+    /// When each credential was found for the first time.
+    pub first_found: Vec<(Fingerprint, Timestamp)>,
+    /// The times between the runs, oldest first.
+    pub unwatched: Vec<(Timestamp, Timestamp)>,
     /// The run that began last.
     pub last_run: Option<Run>,
 }

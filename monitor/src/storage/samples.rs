@@ -13,8 +13,8 @@ use super::{Run, Write};
 use crate::model::alert::{AlertAncestor, AlertCredential, AlertDestination, AlertProcess};
 use crate::model::{
     Alert, AlertStatus, Credential, CredentialKind, CredentialState, DetectionId, Evidence, FileId,
-    Fingerprint, LocatedFile, RegistryChange, Selector, Severity, Target, Timestamp, Usage,
-    UsageKey,
+    Fingerprint, LocatedFile, RegistryChange, Rhythm, Selector, Severity, Succession, Target,
+    Timestamp, Usage, UsageKey,
 };
 
 const KINDS: &[CredentialKind] = &[
@@ -89,6 +89,17 @@ pub(super) fn some_of_each() -> Vec<Write> {
             first: time,
             last: time,
         },
+        Write::Succession(Succession {
+            old: Fingerprint::new("SHA256:before"),
+            new: fingerprint.clone(),
+            path: PathBuf::from("/srv/deploy/.ssh/id_ed25519"),
+            began: time,
+        }),
+        Write::Rhythm(Rhythm {
+            target: Target::Credential(fingerprint.clone()),
+            longest: 9_000_000_000,
+            told: Some(time),
+        }),
         Write::Alert(Box::new(alert("a-1", time, AlertStatus::Open))),
         Write::Run(Run {
             started: time,
@@ -310,6 +321,21 @@ pub(super) fn writes(most: usize) -> impl Strategy<Value = Vec<Write>> {
             Write::Alert(Box::new(alert(&id, time, status)))
         }),
         run().prop_map(Write::Run),
+        ("[a-d]", "[a-d]", path(), time()).prop_map(|(old, new, path, began)| {
+            Write::Succession(Succession {
+                old: Fingerprint::new(old),
+                new: Fingerprint::new(new),
+                path,
+                began,
+            })
+        }),
+        (selector(), any::<u32>(), option::of(time())).prop_map(|(of, longest, told)| {
+            Write::Rhythm(Rhythm {
+                target: Target::Identity(of),
+                longest: longest.into(),
+                told,
+            })
+        }),
     ];
     vec(write, 0..most)
 }

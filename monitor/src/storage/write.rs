@@ -4,7 +4,9 @@ use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior};
 
 use super::values::{bits, count, name_of, path_value};
 use super::{Result, Run, StorageError, Store, Write};
-use crate::model::{Alert, Credential, LocatedFile, RegistryChange, Target, Timestamp, Usage};
+use crate::model::{
+    Alert, Credential, LocatedFile, RegistryChange, Rhythm, Target, Timestamp, Usage,
+};
 
 impl Store {
     /// Stores all of `writes` in one transaction, in their order, or on an error none of them.
@@ -81,6 +83,22 @@ fn store(to: &Transaction<'_>, write: &Write) -> Result<(), Failure> {
             Ok(())
         }
         Write::Alert(alert) => upsert_alert(to, alert),
+        Write::Succession(succession) => {
+            prepare(
+                to,
+                "INSERT INTO succession (old, new, path, began) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (old) DO UPDATE SET
+                     new = excluded.new, path = excluded.path, began = excluded.began",
+            )?
+            .execute((
+                succession.old.as_str(),
+                succession.new.as_str(),
+                path_value(&succession.path),
+                succession.began.0,
+            ))?;
+            Ok(())
+        }
+        Write::Rhythm(rhythm) => upsert_rhythm(to, rhythm),
         Write::Run(run) => upsert_run(to, run),
     }
 }
@@ -211,6 +229,28 @@ fn upsert_usage(to: &Connection, usage: &Usage) -> Result<(), Failure> {
         usage.first.0,
         usage.last.0,
         count(usage.count),
+    ))?;
+    Ok(())
+}
+
+fn upsert_rhythm(to: &Connection, rhythm: &Rhythm) -> Result<(), Failure> {
+    let (kind, target) = match &rhythm.target {
+        Target::Credential(fingerprint) => ("credential", fingerprint.as_str()),
+        Target::Identity(selector) => ("identity", selector.as_str()),
+        // Nothing is learned of a path: what lies there is a credential.
+        Target::Path(_) => return Ok(()),
+    };
+    prepare(
+        to,
+        "INSERT INTO rhythm (target_kind, target, longest, told) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (target_kind, target) DO UPDATE SET
+             longest = excluded.longest, told = excluded.told",
+    )?
+    .execute((
+        kind,
+        target,
+        count(rhythm.longest),
+        rhythm.told.map(|at| at.0),
     ))?;
     Ok(())
 }

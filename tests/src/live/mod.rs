@@ -26,5 +26,7 @@ mod quiet;
 mod reaching;
 mod reading;
 mod recording;
+mod resting;
+mod rotating;
 mod secrets;
 mod surviving;

@@ -7,7 +7,7 @@ use monitor::detection::Detector;
 use monitor::model::{
     Access, Alert, AlertStatus, Credential, CredentialKind, CredentialState, Fact, FileId,
     Fingerprint, Gap, LocatedFile, MemoryAccess, Origin, Protocol, Record, RegistryChange, Relied,
-    Selector, Sender, Target, Task, Timestamp, Usage, UsageKey,
+    Rhythm, Selector, Sender, Succession, Target, Task, Timestamp, Usage, UsageKey,
 };
 use monitor::recording::{self, Writer};
 use proptest::collection::vec;
@@ -220,6 +220,34 @@ fn host() -> impl Strategy<Value = Fact> {
     ]
 }
 
+/// What daemons before this one have learned.
+fn learned() -> impl Strategy<Value = Fact> {
+    let of = prop_oneof![
+        fingerprint().prop_map(Target::Credential),
+        selector().prop_map(Target::Identity),
+    ];
+    prop_oneof![
+        (fingerprint(), fingerprint(), path(), time()).prop_map(|(old, new, path, began)| {
+            let path = path.into();
+            Fact::Succeeded(Succession {
+                old,
+                new,
+                path,
+                began,
+            })
+        }),
+        (of, any::<u64>(), option::of(time())).prop_map(|(target, longest, told)| {
+            Fact::Rhythm(Rhythm {
+                target,
+                longest,
+                told,
+            })
+        }),
+        (fingerprint(), time()).prop_map(|(fingerprint, at)| Fact::FirstFound { fingerprint, at }),
+        (time(), time()).prop_map(|(from, to)| Fact::Unwatched { from, to }),
+    ]
+}
+
 /// What the daemon notices about itself.
 fn own() -> impl Strategy<Value = Fact> {
     let sender = || {
@@ -303,6 +331,7 @@ fn fact() -> impl Strategy<Value = Fact> {
         2 => change(),
         3 => host(),
         1 => own(),
+        2 => learned(),
         1 => usage(),
         1 => Just(Fact::Tick),
         2 => (task(), path()).prop_map(|(task, path)| Fact::Exec { task, path }),

@@ -244,6 +244,29 @@ impl Story {
             .collect()
     }
 
+    /// The states that the pipeline derives on the way, one a line: `+TIMEms CREDENTIAL STATE:
+    /// REASON`.
+    pub(super) fn derived(&self) -> Vec<String> {
+        let mut detector = Detector::new(self.settings.clone());
+        let mut lines = Vec::new();
+        for record in Reader::new(&*self.bytes()).unwrap() {
+            let record = record.unwrap();
+            for change in detector.step(&record).changes {
+                assert!(change.is_derived());
+                let Target::Credential(of) = &change.target else {
+                    panic!("{change:?}")
+                };
+                lines.push(format!(
+                    "+{}ms {of} {}: {}",
+                    since_begin(record.time),
+                    change.state,
+                    change.reason.unwrap_or_default()
+                ));
+            }
+        }
+        lines
+    }
+
     /// The rows of the usage map at its end, as text.
     pub(super) fn usage(&self) -> Vec<String> {
         let mut detector = Detector::new(self.settings.clone());

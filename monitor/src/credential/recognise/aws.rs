@@ -13,6 +13,15 @@ const PREFIXES: [&str; 2] = ["AKIA", "ASIA"];
 const ID_LEN: usize = 20;
 const SECRET_LEN: usize = 40;
 
+/// How tools that write sessions into a profile call their end: the SDKs know no such key.
+const EXPIRATIONS: [&str; 5] = [
+    "expiration",
+    "aws_expiration",
+    "aws_session_expiration",
+    "aws_session_token_expiration",
+    "x_security_token_expires",
+];
+
 /// Files of AWS' own formats.
 pub(super) fn recognise_files(input: Input<'_>, found: &mut Vec<Credential>) {
     if input.has("aws_access_key_id") || input.has("AWS_ACCESS_KEY_ID") {
@@ -29,7 +38,8 @@ fn profiles(input: Input<'_>, found: &mut Vec<Credential>) {
     let mut section = "";
     let mut id = None;
     let mut secret = false;
-    let mut close = |section: &str, id: Option<&str>, secret: bool| {
+    let mut expires = None;
+    let mut close = |section: &str, id: Option<&str>, secret: bool, expires: Option<&str>| {
         if let Some(id) = id
             && secret
             && !is_example(id)
@@ -41,26 +51,42 @@ fn profiles(input: Input<'_>, found: &mut Vec<Credential>) {
                 "" => id.to_owned(),
                 profile => format!("profile {profile}"),
             };
-            found.push(found_one.label(&label).done());
+            let expires = expires.and_then(rfc3339);
+            found.push(found_one.label(&label).expires(expires).done());
         }
     };
     for setting in ini(input.text) {
         if setting.section != section {
-            close(section, id.take(), std::mem::take(&mut secret));
+            close(
+                section,
+                id.take(),
+                std::mem::take(&mut secret),
+                expires.take(),
+            );
             section = setting.section;
         }
         let key = setting.key.trim_start_matches("export ").trim();
         if key.eq_ignore_ascii_case("aws_access_key_id") && is_id(setting.value) {
             // A file without sections may hold several pairs, one after the other.
             if id.is_some() && secret {
-                close(section, id.take(), std::mem::take(&mut secret));
+                close(
+                    section,
+                    id.take(),
+                    std::mem::take(&mut secret),
+                    expires.take(),
+                );
             }
             id = Some(setting.value);
         } else if key.eq_ignore_ascii_case("aws_secret_access_key") {
             secret = !is_placeholder(setting.value);
+        } else if EXPIRATIONS
+            .iter()
+            .any(|name| key.eq_ignore_ascii_case(name))
+        {
+            expires = Some(setting.value);
         }
     }
-    close(section, id, secret);
+    close(section, id, secret, expires);
 }
 
 #[derive(Deserialize)]

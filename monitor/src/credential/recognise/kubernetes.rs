@@ -36,6 +36,8 @@ struct User<'a> {
     name: &'a str,
     username: &'a str,
     secret: Option<(usize, &'a str)>,
+    /// Public, and says when the key beside it ends.
+    certificate: Option<&'a str>,
 }
 
 impl<'a> User<'a> {
@@ -57,7 +59,13 @@ impl<'a> User<'a> {
                 let pem = decode_base64(value.as_bytes())?;
                 let name = x509::name_of_key(&pem, input.key)
                     .unwrap_or_else(|| input.key.hmac("private-key", &pem));
-                Found::new(CredentialKind::Kubeconfig, name).label(&label)
+                let valid = self.certificate.and_then(|of| decode_base64(of.as_bytes()));
+                let valid = valid.and_then(|pem| x509::validity(&pem));
+                let found = Found::new(CredentialKind::Kubeconfig, name).label(&label);
+                match valid {
+                    Some((issued, expires)) => found.issued(Some(issued)).expires(Some(expires)),
+                    None => found,
+                }
             }
             "password" => {
                 let name = input.key.login(self.username.as_bytes(), value.as_bytes());
@@ -109,6 +117,7 @@ fn from_yaml(input: Input<'_>, found: &mut Vec<Credential>) {
             "exec" => plugin = Some(line.indent),
             "name" if line.indent == top => user.name = line.value,
             "username" => user.username = line.value,
+            "client-certificate-data" => user.certificate = Some(line.value),
             key => user.offer(key, line.value),
         }
     }
@@ -133,6 +142,8 @@ struct NamedUser<'a> {
 #[serde(rename_all = "kebab-case")]
 struct UserFields<'a> {
     #[serde(borrow)]
+    client_certificate_data: Word<'a>,
+    #[serde(borrow)]
     client_key_data: Option<&'a RawValue>,
     #[serde(borrow)]
     token: Option<&'a RawValue>,
@@ -151,6 +162,7 @@ fn from_json(input: Input<'_>, found: &mut Vec<Credential>) {
             name: word(&entry.name),
             username: word(&entry.user.username),
             secret: None,
+            certificate: entry.user.client_certificate_data.as_deref(),
         };
         for (key, value) in [
             ("client-key-data", entry.user.client_key_data),

@@ -74,6 +74,7 @@ pub fn recognise(path: &Path, content: &SecretBytes, key: &FingerprintKey) -> Ve
             logins::recognise,
             system::recognise,
             ssh::recognise_authorized,
+            ssh::recognise_certificate,
         ] {
             family(input, &mut found);
             if !found.is_empty() {

@@ -2,15 +2,18 @@
 //!
 //! SSH keys in PEM formats are in `x509`: nothing in them tells what they are for.
 
-use ssh_key::{PrivateKey, PublicKey};
+use ssh_key::{Certificate, PrivateKey, PublicKey};
 
 use super::pem::Block;
 use super::{Found, Input};
 use crate::credential::fingerprint;
-use crate::model::{Credential, CredentialKind};
+use crate::model::{Credential, CredentialKind, Timestamp};
 
 /// OpenSSH's PROTOCOL.key: magic, cipher, KDF, KDF options, count, public keys, private section.
 const MAGIC: &[u8] = b"openssh-key-v1\0";
+
+/// What the algorithms of OpenSSH's certificates end in (PROTOCOL.certkeys).
+const CERTIFICATE: &str = "-cert-v01@openssh.com ";
 
 /// A line of `authorized_keys` has its key within so many words.
 const MAX_WORDS: usize = 64;
@@ -84,6 +87,49 @@ fn string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (content, tail) = tail.split_at_checked(len)?;
     *rest = tail;
     Some(content)
+}
+
+/// A certificate, as `ssh-keygen -s` writes it beside the key. The library refuses one without an
+/// end.
+pub(super) fn recognise_certificate(input: Input<'_>, found: &mut Vec<Credential>) {
+    if !input.has(CERTIFICATE) {
+        return;
+    }
+    for line in input.text.lines().map(str::trim) {
+        let Ok(certificate) = Certificate::from_openssh(line) else {
+            continue;
+        };
+        let Ok(blob) = certificate.to_bytes() else {
+            continue;
+        };
+        let principals = certificate.valid_principals().join(",");
+        let label = format!(
+            "{}, for {}, {}",
+            certificate.key_id(),
+            if principals.is_empty() {
+                "anybody"
+            } else {
+                &principals
+            },
+            certificate.algorithm()
+        );
+        found.push(
+            Found::new(
+                CredentialKind::SshCertificate,
+                fingerprint::ssh_certificate(&blob),
+            )
+            .label(&label)
+            .issued(point(certificate.valid_after()))
+            .expires(point(certificate.valid_before()))
+            .done(),
+        );
+    }
+}
+
+/// Seconds since the epoch; `None` for always (PROTOCOL.certkeys).
+fn point(seconds: u64) -> Option<Timestamp> {
+    let seconds = i64::try_from(seconds).ok().filter(|seconds| *seconds != 0);
+    seconds.map(Timestamp::from_unix_seconds)
 }
 
 /// The keys of an `authorized_keys` file. Public keys alone are no credential, so the path must

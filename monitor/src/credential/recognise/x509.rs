@@ -116,6 +116,17 @@ pub(super) fn name_of_key(pem: &[u8], key: &FingerprintKey) -> Option<crate::mod
     })
 }
 
+/// From when until when the first certificate in PEM is valid.
+pub(super) fn validity(pem: &[u8]) -> Option<(Timestamp, Timestamp)> {
+    super::pem::blocks(pem).iter().find_map(|block| {
+        let (_, certificate) = parse_x509_certificate(&block.der).ok()?;
+        let validity = certificate.validity();
+        let at = |seconds| Timestamp::from_unix_seconds(seconds);
+        let (from, to) = (validity.not_before, validity.not_after);
+        Some((at(from.timestamp()), at(to.timestamp())))
+    })
+}
+
 /// A certificate that names an end and no authority.
 fn leaf(der: &[u8]) -> Option<Credential> {
     let (rest, certificate) = parse_x509_certificate(der).ok()?;

@@ -61,6 +61,35 @@ fn aws_profiles_sessions_and_stray_keys() {
 }
 
 #[test]
+fn an_aws_session_in_a_profile_ends_where_the_tool_that_wrote_it_says_so() {
+    let key = key();
+    let text = format!(
+        "[a]\naws_access_key_id = ASIAFAKEFAKEFAKE0001\naws_secret_access_key = {SECRET}\n\
+         aws_session_token = fake\nexpiration = 2026-05-01T00:00:00Z\n\
+         [b]\naws_access_key_id = AKIAFAKEFAKEFAKE0002\naws_secret_access_key = {SECRET}\n\
+         [c]\nx_security_token_expires = 2026-06-01T02:00:00+02:00\n\
+         aws_access_key_id = ASIAFAKEFAKEFAKE0003\naws_secret_access_key = {SECRET}\n\
+         [d]\naws_access_key_id = ASIAFAKEFAKEFAKE0004\naws_secret_access_key = {SECRET}\n\
+         aws_expiration = soon\n"
+    );
+    let found = of("/root/.aws/credentials", &text, &key);
+    let ends: Vec<_> = found
+        .iter()
+        .map(|of| of.expires.map(|at| at.to_string()))
+        .collect();
+    let at = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        ends,
+        [
+            at("2026-05-01T00:00:00.000000Z"),
+            None,
+            at("2026-06-01T00:00:00.000000Z"),
+            None
+        ]
+    );
+}
+
+#[test]
 fn google_azure_and_oracle() {
     let key = key();
     let google = r#"{"type":"service_account","project_id":"p","private_key_id":"f00dfeed","private_key":"-----BEGIN PRIVATE KEY-----\nFAKE\n-----END PRIVATE KEY-----\n","client_email":"bot@p.iam.example"}"#;
@@ -175,6 +204,19 @@ fn kubeconfigs_hold_secrets_or_do_not() {
     assert_eq!(found[0].fingerprint, alone.fingerprint);
     assert_eq!(found[1].fingerprint, one("/t", &jwt, &key).fingerprint);
     assert_eq!(found[1].subject.as_ref().unwrap().as_str(), "k8s:sa:ci/bot");
+
+    // The key ends with the certificate beside it.
+    let mut params = rcgen::CertificateParams::new(vec!["admin".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2026, 5, 1);
+    params.not_after = rcgen::date_time_ymd(2027, 5, 1);
+    let pem = STANDARD.encode(params.self_signed(&pair).unwrap().pem());
+    let json = format!(
+        r#"{{"clusters":[],"users":[{{"name":"c","user":{{"client-certificate-data":"{pem}","client-key-data":"{data}"}}}}]}}"#
+    );
+    for config in [yaml.replace("QUJD", &pem), json] {
+        let ends = of("/root/.kube/config", &config, &key)[0].expires;
+        assert_eq!(ends.unwrap().to_string(), "2027-05-01T00:00:00.000000Z");
+    }
 
     let json = format!(
         r#"{{"kind":"Config","clusters":[],"users":[{{"name":"bot","user":{{"token":"{jwt}"}}}}]}}"#

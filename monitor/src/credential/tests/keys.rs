@@ -244,3 +244,48 @@ fn the_bundle_of_authorities_holds_nothing() {
         .collect();
     assert!(of("/etc/ssl/cert.pem", bundle, &key).is_empty());
 }
+
+#[test]
+fn an_openssh_certificate_says_for_whom_and_until_when() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = key();
+    let ca = ssh_keygen(dir.path(), "ca", &["-t", "ed25519", "-N", ""]);
+    let path = ssh_keygen(dir.path(), "id_rsa", &["-t", "rsa", "-b", "2048", "-N", ""]);
+    let public = format!("{path}.pub");
+    let sign = |validity: &str| {
+        let sign = [
+            "-q",
+            "-s",
+            &ca,
+            "-I",
+            "deploy@ci",
+            "-n",
+            "deploy,root",
+            "-V",
+            validity,
+        ];
+        run("ssh-keygen", &[&sign[..], &[&*public]].concat());
+        let certificate = format!("{path}-cert.pub");
+        one(&certificate, fs::read(&certificate).unwrap(), &key)
+    };
+    let found = sign("20260501000000Z:20260502000000Z");
+    assert_eq!(found.kind, CredentialKind::SshCertificate);
+    let label = found.label.unwrap();
+    assert!(
+        label.starts_with("deploy@ci, for deploy,root, ssh-rsa"),
+        "{label}"
+    );
+    let text = |at: Option<crate::model::Timestamp>| at.map(|at| at.to_string());
+    assert_eq!(
+        text(found.issued).as_deref(),
+        Some("2026-05-01T00:00:00.000000Z")
+    );
+    assert_eq!(
+        text(found.expires).as_deref(),
+        Some("2026-05-02T00:00:00.000000Z")
+    );
+    let renewed = sign("20260502000000Z:20260503000000Z");
+    assert_ne!(renewed.fingerprint, found.fingerprint, "of the same key");
+    let from_ever = sign("always:20260503000000Z");
+    assert_eq!(from_ever.issued, None);
+}

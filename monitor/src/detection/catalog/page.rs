@@ -21,7 +21,7 @@ const NHI: [(&str, &str, &str); 10] = [
         "Not yet: no alert, but a report of what was given and never used (CW-214).",
     ),
     ("NHI6", "Insecure cloud deployment configurations", ""),
-    ("NHI7", "Long-lived secrets", "Not yet."),
+    ("NHI7", "Long-lived secrets", ""),
     ("NHI8", "Environment isolation", "Not yet."),
     ("NHI9", "NHI reuse", "Not yet."),
     ("NHI10", "Human use of NHI", "Not yet."),

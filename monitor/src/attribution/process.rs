@@ -44,6 +44,8 @@ pub struct Reading {
     pub credential: AlertCredential,
     /// Whether its state was that of a declared path, which is forgotten with the file.
     pub by_path: bool,
+    /// Whether whoever read it is no user of it.
+    pub by_outsider: bool,
 }
 
 /// A reading that a process holds.
@@ -222,6 +224,11 @@ impl Processes {
             .map(|held| Arc::clone(&held.reading))
     }
 
+    /// The program's inode of a process.
+    pub fn program(&self, process: ProcessKey) -> Option<FileId> {
+        self.table.get(&process).map(|process| process.task.exe)
+    }
+
     /// Whether a task runs a program that was started before anybody looked, or nothing was heard
     /// of it: then what it has read is not all known.
     pub fn is_from_before(&self, task: &Task) -> bool {
@@ -345,6 +352,7 @@ mod tests {
         Reading {
             file: FileId::default(),
             by_path: false,
+            by_outsider: false,
             credential: AlertCredential {
                 fingerprint: Fingerprint::new(fingerprint),
                 kind: CredentialKind::SshPrivateKey,

@@ -2,6 +2,7 @@
 //! does comes in by [`Commands`].
 
 mod alerts;
+mod allow;
 mod args;
 mod check;
 mod completions;
@@ -108,6 +109,7 @@ enum Command {
     Usage(usage::UsageArgs),
     Retire(retire::RetireArgs),
     Restore(restore::RestoreArgs),
+    Allow(allow::AllowArgs),
     Record(RecordArgs),
     Replay(ReplayArgs),
     Explain(explain::ExplainArgs),
@@ -136,6 +138,7 @@ fn dispatch(command: Command, commands: &dyn Commands) -> CommandResult {
         Command::Usage(args) => usage::usage(&args),
         Command::Retire(args) => retire::retire(&args, commands),
         Command::Restore(args) => restore::restore(&args, commands),
+        Command::Allow(args) => allow::allow(&args),
         Command::Record(args) => commands.record(&args),
         Command::Replay(args) => commands.replay(&args),
         Command::Explain(args) => explain::explain(&args, commands),

@@ -7,6 +7,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use super::duration;
+use super::users::{DeclaredUsers, Environment, HarvestConfig, UsersConfig};
 use crate::model::{DetectionId, Selector};
 
 /// How detections behave.
@@ -30,6 +31,16 @@ pub struct DetectionConfig {
     pub control_sockets: AllowedConfig,
     /// For `CW-208`: who may read and change the system's own secrets.
     pub system_secrets: AllowedConfig,
+    /// For `CW-201` and `CW-202`: how users of credentials are learned.
+    pub users: UsersConfig,
+    /// For `CW-204`.
+    pub harvest: HarvestConfig,
+    /// `[[users]]`: declared users of credentials.
+    #[serde(skip)]
+    pub declared_users: Vec<DeclaredUsers>,
+    /// `[[environment]]`: for `CW-211`.
+    #[serde(skip)]
+    pub environments: Vec<Environment>,
     /// Detections that raise nothing.
     pub disabled: Vec<DetectionId>,
 }
@@ -51,6 +62,10 @@ impl Default for DetectionConfig {
             process_memory: AllowedConfig::default(),
             control_sockets: AllowedConfig::default(),
             system_secrets: AllowedConfig::default(),
+            users: UsersConfig::default(),
+            harvest: HarvestConfig::default(),
+            declared_users: Vec::new(),
+            environments: Vec::new(),
             disabled: Vec::new(),
         }
     }

@@ -1,4 +1,4 @@
-//! Durations as people write them: `50ms`, `60s`, `1h 30m`.
+//! Durations as people write them: `50ms`, `60s`, `1h 30m`, `7d`.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration
         }
 
         fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
-            let signed: SignedDuration = text.parse().map_err(|_| {
+            let signed = parse(text).map_err(|()| {
                 E::custom(format_args!(
                     "`{}` is no duration; write a number with its unit: \"60s\", \"5m\", \"1h 30m\"",
                     text.escape_debug()
@@ -36,4 +36,14 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration
     }
 
     from.deserialize_str(Text)
+}
+
+/// Hours and less, or days, which have 24 of them.
+fn parse(text: &str) -> Result<SignedDuration, ()> {
+    if let Ok(signed) = text.parse::<SignedDuration>() {
+        return Ok(signed);
+    }
+    let span: jiff::Span = text.parse().map_err(|_| ())?;
+    span.to_duration(jiff::SpanRelativeTo::days_are_24_hours())
+        .map_err(|_| ())
 }

@@ -95,7 +95,11 @@ impl Output for Stored {
         let usage = outcome.usage.iter().cloned().map(Write::Usage);
         let repeated = outcome.repeated.iter().cloned();
         let repeated = repeated.map(|alert| Write::Alert(Box::new(alert)));
-        self.enqueue(usage.chain(repeated).collect());
+        let learned = &outcome.learned;
+        let learning = learned.learning.iter().cloned().map(Write::Learning);
+        let users = learned.users.iter().cloned().map(Write::User);
+        let writes = usage.chain(repeated).chain(learning).chain(users);
+        self.enqueue(writes.collect());
     }
 
     fn restored(&mut self) {

@@ -49,9 +49,15 @@ pub(super) fn facts(snapshot: &Snapshot) -> Vec<Record> {
         first: *first,
         last: *last,
     });
+    let learning = snapshot.learning.iter().cloned().map(Fact::Learning);
+    let users = snapshot.users.iter().cloned().map(Fact::User);
+    let exceptions = snapshot.exceptions.iter().cloned().map(Fact::Allowed);
     records.extend(
         usage
             .chain(identities)
+            .chain(learning)
+            .chain(users)
+            .chain(exceptions)
             .map(|fact| Record { time: now, fact }),
     );
     records.sort_by_key(|record| record.time);

@@ -39,10 +39,13 @@ impl Detector {
                 continue;
             }
             // Before this use is noted: the alert tells of the one before.
-            let Some(reading) = self.reading(&fingerprint, file, path, now) else {
+            let Some(mut reading) = self.reading(&fingerprint, file, path, now) else {
                 continue;
             };
             if is_use {
+                let act = (access, count);
+                reading.by_outsider = self.who_reads(actor, &reading, act, now, findings, outcome);
+                self.environment_of_reader(actor, &reading, act, now, findings);
                 let processes = &mut self.state.processes;
                 processes.read(&actor.task, reading.clone(), now);
                 let key = usage(actor, &fingerprint, "");
@@ -84,6 +87,8 @@ impl Detector {
             let Some(credential) = self.as_it_stands(&recent.reading, now) else {
                 continue;
             };
+            self.read_then_call(actor, &recent, &credential, destination, now, findings);
+            self.environment_of_address(actor, &recent, &credential, destination, now, findings);
             if matches!(
                 credential.state,
                 CredentialState::Retired | CredentialState::Revoked | CredentialState::Expired
@@ -108,6 +113,7 @@ impl Detector {
         Some(Reading {
             file,
             by_path,
+            by_outsider: false,
             credential,
         })
     }
@@ -214,7 +220,7 @@ fn usage(actor: &Actor, fingerprint: &Fingerprint, destination: &str) -> UsageKe
     }
 }
 
-fn touched(
+pub(super) fn touched(
     id: DetectionId,
     actor: &Actor,
     credential: AlertCredential,
@@ -230,8 +236,11 @@ fn touched(
     alert.identity = Some(actor.identity().clone());
     alert.process = Some(actor.to_alert());
     let (attack, evidence) = match id {
-        DetectionId::RetiredCredentialUsed => {
+        DetectionId::RetiredCredentialUsed | DetectionId::ReadThenCall => {
             (catalog::entry(id).attack, Evidence::ReadThenConnect)
+        }
+        DetectionId::Reuse | DetectionId::WrongEnvironment => {
+            (catalog::entry(id).attack, Evidence::Read)
         }
         _ => (catalog::attack_for(credential.kind), Evidence::Read),
     };

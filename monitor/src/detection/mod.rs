@@ -1,21 +1,28 @@
 //! From facts to alerts. Pure over (fact, state, time): the same recording gives the same alerts.
 
+mod allowed;
+mod call;
 pub mod catalog;
 mod credential;
 mod describe;
+mod environment;
 mod fold;
 mod guard;
+mod harvest;
 mod health;
 mod identity;
 mod insiders;
 mod memory;
 mod metadata;
+mod outsider;
+mod reuse;
 mod sockets;
 mod system;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+pub use allowed::{Exceptions, can_be_allowed, exception_of, needs_force};
 pub use fold::{Cause, Finding, Folds};
 
 use crate::attribution::{Actor, Host, Processes};
@@ -23,7 +30,7 @@ use crate::config::DetectionConfig;
 use crate::model::{
     Alert, AlertDestination, DetectionId, Fact, Record, RegistryChange, Target, Timestamp, Usage,
 };
-use crate::registry::Registry;
+use crate::registry::{Learned, Registry};
 
 /// All state that facts change.
 #[derive(Debug, Default)]
@@ -45,6 +52,8 @@ pub struct Outcome {
     pub repeated: Vec<Alert>,
     /// Rows of the usage map that changed.
     pub usage: Vec<Usage>,
+    /// Who was learned as a user of a credential.
+    pub learned: Learned,
     /// Who acted with a credential, a connection or a program.
     pub seen: Option<crate::model::Selector>,
 }
@@ -57,6 +66,9 @@ pub struct Detector {
     pub state: State,
     folds: Folds,
     pending: BTreeMap<identity::PendingKey, identity::Pending>,
+    harvests: harvest::Harvests,
+    /// What operators allowed.
+    pub exceptions: Exceptions,
 }
 
 impl Detector {
@@ -68,6 +80,8 @@ impl Detector {
             state: State::default(),
             folds,
             pending: BTreeMap::new(),
+            harvests: harvest::Harvests::default(),
+            exceptions: Exceptions::default(),
         }
     }
 
@@ -84,7 +98,10 @@ impl Detector {
         match &record.fact {
             Fact::UserName { uid, name } => self.state.host.set_user(*uid, name.as_deref()),
             Fact::CgroupPath { id, path } => self.state.host.set_cgroup(*id, path),
-            Fact::Located(located) => self.state.registry.locate(located, now),
+            Fact::Located(located) => {
+                outcome.learned = self.state.registry.users.locate(located, now);
+                self.state.registry.locate(located, now);
+            }
             Fact::Unlocated { path, .. } => {
                 self.state.registry.unlocate(path, now);
             }
@@ -145,7 +162,19 @@ impl Detector {
             } => {
                 findings.push(health::hook_failed(hook, backend, reason, now));
             }
-            Fact::Known(credential) => self.state.registry.know(credential, now),
+            Fact::Known(credential) => {
+                self.state
+                    .registry
+                    .users
+                    .found(&credential.fingerprint, now);
+                self.state.registry.know(credential, now);
+            }
+            Fact::Learning(learning) => self.state.registry.users.restore(learning),
+            Fact::User(user) => {
+                self.state.registry.users.learn(user.clone());
+            }
+            Fact::Allowed(exception) => self.exceptions.add(exception.clone()),
+            Fact::NotAllowed { id } => self.exceptions.remove(id),
             Fact::Usage(row) => {
                 let registry = &mut self.state.registry;
                 registry.usage.restore(row.clone());
@@ -207,7 +236,7 @@ impl Detector {
             }
         }
         for finding in findings {
-            if !self.settings.enabled(finding.alert.id) {
+            if !self.settings.enabled(finding.alert.id) || self.is_allowed(&finding, now) {
                 continue;
             }
             match self.folds.take(finding) {
@@ -224,7 +253,9 @@ impl Detector {
         self.settle_all(&mut findings);
         let mut alerts = Vec::new();
         for finding in findings {
+            let now = finding.alert.time;
             if self.settings.enabled(finding.alert.id)
+                && !self.is_allowed(&finding, now)
                 && let fold::Taken::New(alert) = self.folds.take(finding)
             {
                 alerts.push(*alert);

@@ -2,6 +2,7 @@
 
 mod guarded;
 mod usage;
+mod users;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::time::Duration;
 pub use guarded::GuardedFile;
 use guarded::GuardedFiles;
 pub use usage::UsageMap;
+pub use users::{FileOwner, Learned, Users, is_same_identity};
 
 use crate::model::{
     Credential, CredentialKind, CredentialState, FileId, Fingerprint, LocatedFile, RegistryChange,
@@ -112,6 +114,8 @@ pub struct Registry {
     guarded: GuardedFiles,
     /// Who used what.
     pub usage: UsageMap,
+    /// Who is known to use what.
+    pub users: Users,
 }
 
 /// What lay in a file until its last path was forgotten.

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::samples::{alert, some_of_each, writes};
 use super::{Mode, Snapshot, StorageError, StorageHandle, Store, Write};
-use crate::model::{Alert, AlertStatus, Timestamp, Usage};
+use crate::model::{Alert, AlertStatus, CredentialUser, Learning, Timestamp, Usage};
 
 /// What a database should hold after `writes`, by other means.
 fn expected(writes: &[Write]) -> (Snapshot, Vec<Alert>) {
@@ -19,6 +19,7 @@ fn expected(writes: &[Write]) -> (Snapshot, Vec<Alert>) {
     let mut last_found = BTreeMap::new();
     let mut usage: BTreeMap<_, Usage> = BTreeMap::new();
     let mut identities = BTreeMap::new();
+    let mut learning = BTreeMap::new();
     let mut alerts: Vec<Alert> = Vec::new();
     let mut snapshot = Snapshot::default();
     for write in writes {
@@ -26,6 +27,8 @@ fn expected(writes: &[Write]) -> (Snapshot, Vec<Alert>) {
             Write::Change(time, change) => snapshot.changes.push((*time, change.clone())),
             Write::Located(time, file) => {
                 for credential in &file.credentials {
+                    let of = &credential.fingerprint;
+                    learning.entry(of.clone()).or_insert(*time);
                     let key = (credential.fingerprint.clone(), credential.kind);
                     let entry = last_found.entry(key).or_insert((*time, credential.clone()));
                     *entry = (entry.0.max(*time), credential.clone());
@@ -58,6 +61,25 @@ fn expected(writes: &[Write]) -> (Snapshot, Vec<Alert>) {
                 Some(old) => *old = new.as_ref().clone(),
                 None => alerts.push(new.as_ref().clone()),
             },
+            Write::Learning(new) => {
+                learning.insert(new.fingerprint.clone(), new.since);
+            }
+            Write::User(new) => {
+                let same = |of: &CredentialUser| {
+                    CredentialUser {
+                        since: new.since,
+                        ..of.clone()
+                    } == *new
+                };
+                if !snapshot.users.iter().any(same) {
+                    snapshot.users.push(new.clone());
+                }
+            }
+            Write::Allowed(new) => {
+                snapshot.exceptions.retain(|of| of.id != new.id);
+                snapshot.exceptions.push(new.as_ref().clone());
+            }
+            Write::NotAllowed(_, id) => snapshot.exceptions.retain(|of| of.id != *id),
             Write::Run(run) => {
                 let last = snapshot.last_run.get_or_insert_with(|| run.clone());
                 if run.started >= last.started {
@@ -66,6 +88,11 @@ fn expected(writes: &[Write]) -> (Snapshot, Vec<Alert>) {
             }
         }
     }
+    snapshot.users.sort_by_key(|of| (of.since, of.clone()));
+    let learning = learning.into_iter();
+    snapshot.learning = learning
+        .map(|(fingerprint, since)| Learning { fingerprint, since })
+        .collect();
     last_found.retain(|(fingerprint, kind), _| {
         !files.iter().any(|(_, file)| {
             file.credentials

@@ -29,6 +29,8 @@ pub struct Process {
     exe: Option<Arc<str>>,
     parent: ProcessKey,
     ended: Option<Timestamp>,
+    /// Whether it was forked and has started no program of its own since.
+    forked: bool,
     reads: Vec<Held>,
     /// Whether its program was there before anybody looked, so that it may have read more than is
     /// known.
@@ -82,6 +84,7 @@ impl Processes {
         let process = self.known(task, now);
         process.task = task.clone();
         process.from_before = false;
+        process.forked = false;
         if let Some(exe) = exe {
             process.exe = Some(exe.into());
             // What the program before has read is held still, and a read by this one is its own.
@@ -113,6 +116,7 @@ impl Processes {
         let runs_another = child.exe.is_some();
         child.exe = child.exe.take().or(exe);
         child.from_before |= from_before && !runs_another;
+        child.forked = !runs_another;
         for held in inherited {
             let credential = &held.reading.credential.fingerprint;
             if !child.reads.iter().any(|own| own.is_of(credential)) {
@@ -224,6 +228,22 @@ impl Processes {
             .map(|held| Arc::clone(&held.reading))
     }
 
+    /// Whether a task is this process, or was forked from it, with nothing but forks in between.
+    pub fn is_fork_of(&self, task: &Task, of: ProcessKey) -> bool {
+        const DEEPEST: usize = 16;
+        let mut key = task.key();
+        for _ in 0..DEEPEST {
+            if key == of {
+                return true;
+            }
+            match self.table.get(&key).filter(|process| process.forked) {
+                Some(process) => key = process.parent,
+                None => return false,
+            }
+        }
+        false
+    }
+
     /// The program's inode of a process.
     pub fn program(&self, process: ProcessKey) -> Option<FileId> {
         self.table.get(&process).map(|process| process.task.exe)
@@ -277,6 +297,7 @@ impl Processes {
             exe: None,
             parent: task.parent(),
             ended: None,
+            forked: false,
             reads: Vec::new(),
             from_before: false,
         })

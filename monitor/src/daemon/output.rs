@@ -98,7 +98,9 @@ impl Output for Stored {
         let learned = &outcome.learned;
         let learning = learned.learning.iter().cloned().map(Write::Learning);
         let users = learned.users.iter().cloned().map(Write::User);
+        let forgotten = learned.forgotten.iter().cloned().map(Write::Forgotten);
         let writes = usage.chain(repeated).chain(learning).chain(users);
+        let writes = writes.chain(forgotten);
         self.enqueue(writes.collect());
     }
 

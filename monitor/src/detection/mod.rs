@@ -101,9 +101,13 @@ impl Detector {
             Fact::Located(located) => {
                 outcome.learned = self.state.registry.users.locate(located, now);
                 self.state.registry.locate(located, now);
+                let followed = outcome.learned.followed.clone();
+                self.forget_followed(&followed, &mut outcome);
             }
-            Fact::Unlocated { path, .. } => {
+            Fact::Unlocated { file, path } => {
+                let left = self.state.registry.credentials_at(*file).to_vec();
                 self.state.registry.unlocate(path, now);
+                self.forget_followed(&left, &mut outcome);
             }
             Fact::Registry(change) => self.change(change, now, &mut outcome),
             Fact::Running { task, path } => {

@@ -12,15 +12,15 @@ use super::fold::Finding;
 use super::{Detector, Outcome};
 use crate::attribution::{Actor, Reading};
 use crate::model::{
-    Access, CredentialKind, CredentialState, CredentialUser, DetectionId, ProcessKey, Selector,
-    Severity, Timestamp,
+    Access, CredentialKind, CredentialState, CredentialUser, DetectionId, Fingerprint, ProcessKey,
+    Selector, Severity, Timestamp,
 };
 use crate::registry::FileOwner;
 
 /// Where anybody may put a program. `/dev/shm` and files without a path are told apart: hardly
 /// anything honest runs from there.
 const TEMPORARY: &[&str] = &["/tmp/", "/var/tmp/"];
-const MEMORY: &[&str] = &["/dev/shm/", "/run/shm/", "/memfd:", "memfd:"];
+const MEMORY: &[&str] = &["/dev/shm/", "/run/shm/", "/memfd:"];
 
 /// Programs that read what they are told to. What a machine does with them is known by its identity;
 /// that a person runs one says nothing.
@@ -30,6 +30,8 @@ const READERS: &[&str] = &[
     "mv", "nano", "node*", "od", "openssl", "perl*", "php*", "python*", "rsync", "ruby*", "scp",
     "sed", "sh", "sort", "strings", "tail", "tar", "tee", "vi", "vim*", "wget", "xxd", "zsh",
 ];
+/// Of these, what services are written in.
+const INTERPRETERS: &[&str] = &["node*", "perl*", "php*", "python*", "ruby*"];
 /// Programs that load credentials for others, as root.
 const SYSTEM: &[&str] = &["systemd", "systemd-*"];
 /// ssh and its like, with their own user's keys.
@@ -198,6 +200,18 @@ impl Detector {
         false
     }
 
+    /// Forgets the users of what a successor has followed and what lies nowhere any more.
+    pub(super) fn forget_followed(&mut self, left: &[Fingerprint], outcome: &mut Outcome) {
+        let registry = &mut self.state.registry;
+        for fingerprint in left {
+            let entry = registry.credential(fingerprint);
+            if entry.is_none_or(|of| of.locations.is_empty()) && registry.users.forget(fingerprint)
+            {
+                outcome.learned.forgotten.push(fingerprint.clone());
+            }
+        }
+    }
+
     fn standing(
         &mut self,
         actor: &Actor,
@@ -314,8 +328,7 @@ impl Detector {
 
     fn program(&self, actor: &Actor) -> Program {
         let exe = actor.exe.as_deref().unwrap_or_default();
-        let starts = |places: &[&str]| places.iter().any(|place| exe.starts_with(place));
-        if exe.is_empty() || starts(TEMPORARY) || starts(MEMORY) {
+        if exe.is_empty() || starts(exe, TEMPORARY) || is_in_memory(exe) {
             return Program::Untrusted;
         }
         let task = &actor.task;
@@ -368,10 +381,11 @@ impl Detector {
                 .and_then(|of| of.first_seen)
                 .is_some_and(|first| first <= learned_until)
         };
+        let is_reader = self.runs(actor, READERS);
         if actor.placement.service().is_none()
             || !may
             || !is_known(actor.identity())
-            || self.runs(actor, READERS)
+            || is_reader && !self.runs(actor, INTERPRETERS)
             || !self.state.host.has_program_of_root(task.exe, exe)
         {
             return false;
@@ -391,23 +405,23 @@ impl Detector {
             }
         };
         let starts = |at: Timestamp| now.since(at) <= STARTING;
-        program == task.exe
-            && (starts(task.start) || starts(top.start) || processes.is_from_before(task))
+        // A worker is forked. What was started with the same program is another one's script.
+        let is_main = processes.is_fork_of(task, top) || program == task.exe && !is_reader;
+        is_main && (starts(task.start) || starts(top.start) || processes.is_from_before(task))
     }
 
     /// Whether a reader is an outsider even while users are learned.
     fn is_clear(&self, actor: &Actor, owner: Option<FileOwner>) -> bool {
         let task = &actor.task;
         let exe = actor.exe.as_deref().unwrap_or_default();
-        let starts = |places: &[&str]| places.iter().any(|place| exe.starts_with(place));
-        if starts(MEMORY) {
+        if is_in_memory(exe) {
             return true;
         }
         let Some(owner) = owner else {
             return false;
         };
         let is_its_own = owner.uid == task.uid || owner.uid == task.euid;
-        if starts(TEMPORARY) && actor.placement.container.is_none() {
+        if starts(exe, TEMPORARY) && actor.placement.container.is_none() {
             // A test that a developer has just built reads the test's own keys.
             return !is_its_own || owner.uid == 0;
         }
@@ -460,6 +474,15 @@ impl Detector {
         finding.weight = count;
         finding
     }
+}
+
+fn starts(exe: &str, places: &[&str]) -> bool {
+    places.iter().any(|place| exe.starts_with(place))
+}
+
+/// A file without a name has the path of its file system's root.
+fn is_in_memory(exe: &str) -> bool {
+    exe == "/" || starts(exe, MEMORY)
 }
 
 /// Whether a credential is the reader's own: of its account, and no system's, and no other person

@@ -20,6 +20,8 @@ use crate::model::{
 const OF_ONE: usize = 64;
 /// Most users of all credentials.
 const ROWS: usize = 100_000;
+/// A credential that was found so lately elsewhere is still a successor where it comes to lie.
+const RENAMED: Duration = Duration::from_secs(3_600);
 /// Most files whose owner is kept, and most places whose last credentials are.
 const FILES: usize = 65_536;
 
@@ -39,6 +41,11 @@ pub struct Learned {
     pub learning: Vec<Learning>,
     /// New users.
     pub users: Vec<CredentialUser>,
+    /// Credentials whose successor has taken over.
+    pub followed: Vec<Fingerprint>,
+    /// Of these, those that lie nowhere any more, and whose users are forgotten: what rotates every
+    /// hour would fill the table.
+    pub forgotten: Vec<Fingerprint>,
 }
 
 /// The known users of all credentials.
@@ -55,6 +62,8 @@ pub struct Users {
 #[derive(Debug, Clone)]
 struct Entry {
     since: Timestamp,
+    /// Whether a successor has taken over.
+    followed: bool,
     users: Vec<CredentialUser>,
 }
 
@@ -99,27 +108,61 @@ impl Users {
                 // Of several nobody can say which is followed.
                 _ => None,
             };
-            if self.of.contains_key(&credential.fingerprint) {
-                continue;
-            }
-            match predecessor.and_then(|of| self.of.get(&of)).cloned() {
-                Some(entry) => self.follow(credential, entry, &mut learned),
-                None => self.found(&credential.fingerprint, now),
+            let known = self.of.get(&credential.fingerprint);
+            // Whoever rotates writes to another name first, and renames.
+            let is_old =
+                known.is_some_and(|of| now.since(of.since) > RENAMED && !of.users.is_empty());
+            match predecessor.as_ref().and_then(|of| self.of.get(of)).cloned() {
+                Some(entry) if !is_old => {
+                    learned.followed.extend(predecessor.clone());
+                    self.follow(credential, entry, &mut learned);
+                }
+                _ => self.found(&credential.fingerprint, now),
             }
         }
         let held = located.credentials.iter();
         let held = held.map(|of| (of.kind, of.fingerprint.clone())).collect();
         self.places.insert(place, held);
+        for predecessor in &learned.followed {
+            if let Some(entry) = self.of.get_mut(predecessor) {
+                entry.followed = true;
+            }
+        }
         learned
+    }
+
+    /// Forgets the users of a credential that lies nowhere, if a successor has taken over. Should it
+    /// come back to its place, it follows its successor.
+    pub fn forget(&mut self, fingerprint: &Fingerprint) -> bool {
+        let Some(entry) = self.of.get_mut(fingerprint).filter(|entry| entry.followed) else {
+            return false;
+        };
+        let users = std::mem::take(&mut entry.users);
+        self.rows -= users.len();
+        let mut identities: Vec<_> = users.into_iter().map(|of| of.identity).collect();
+        identities.sort_unstable();
+        identities.dedup();
+        for identity in identities {
+            if let Some(reach) = self.reach.get_mut(&identity) {
+                *reach -= 1;
+                if *reach == 0 {
+                    self.reach.remove(&identity);
+                }
+            }
+        }
+        self.of.remove(fingerprint);
+        true
     }
 
     fn follow(&mut self, successor: &Credential, before: Entry, learned: &mut Learned) {
         let fingerprint = &successor.fingerprint;
-        self.found(fingerprint, before.since);
-        learned.learning.push(Learning {
+        let known = self.of.get(fingerprint);
+        let learning = Learning {
             fingerprint: fingerprint.clone(),
-            since: before.since,
-        });
+            since: known.map_or(before.since, |of| of.since.min(before.since)),
+        };
+        self.restore(&learning);
+        learned.learning.push(learning);
         for user in before.users {
             let user = CredentialUser {
                 fingerprint: fingerprint.clone(),
@@ -134,9 +177,12 @@ impl Users {
     /// A credential is known from now on, if it was not.
     pub fn found(&mut self, fingerprint: &Fingerprint, now: Timestamp) {
         if !self.of.contains_key(fingerprint) {
-            let users = Vec::new();
-            self.of
-                .insert(fingerprint.clone(), Entry { since: now, users });
+            let entry = Entry {
+                since: now,
+                followed: false,
+                users: Vec::new(),
+            };
+            self.of.insert(fingerprint.clone(), entry);
         }
     }
 
@@ -308,6 +354,9 @@ mod tests {
         let learned = users.locate(&located("/v/..2026_02/token", &["b"]), at(900_000));
         assert_eq!(learned.users, [user("b", "unix:user:svc", "/usr/bin/api")]);
         assert_eq!(learned.learning.len(), 1);
+        assert_eq!(learned.followed, [fingerprint("a")]);
+        assert!(users.forget(&fingerprint("a")) && !users.forget(&fingerprint("b")));
+        assert_eq!(users.rows, 1);
         let (runs, since) = users
             .learning(&fingerprint("b"), 7 * DAY, at(900_000))
             .unwrap();

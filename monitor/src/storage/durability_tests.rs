@@ -75,6 +75,7 @@ fn expected(writes: &[Write]) -> (Snapshot, Vec<Alert>) {
                     snapshot.users.push(new.clone());
                 }
             }
+            Write::Forgotten(of) => snapshot.users.retain(|user| user.fingerprint != *of),
             Write::Allowed(new) => {
                 snapshot.exceptions.retain(|of| of.id != new.id);
                 snapshot.exceptions.push(new.as_ref().clone());

@@ -27,8 +27,8 @@ pub use error::{Result, StorageError};
 pub use handle::{StorageHandle, StorageStats};
 
 use crate::model::{
-    Alert, Credential, CredentialUser, Exception, FileId, Learning, LocatedFile, RegistryChange,
-    Selector, Timestamp, Usage,
+    Alert, Credential, CredentialUser, Exception, FileId, Fingerprint, Learning, LocatedFile,
+    RegistryChange, Selector, Timestamp, Usage,
 };
 
 /// The database's name in the state directory.
@@ -73,6 +73,8 @@ pub enum Write {
     Learning(Learning),
     /// A user of a credential.
     User(CredentialUser),
+    /// The users of a credential are forgotten: a successor has taken over.
+    Forgotten(Fingerprint),
     /// An operator allowed the cause of an alert; takes the place of one of the same id.
     Allowed(Box<Exception>),
     /// An operator took that back.

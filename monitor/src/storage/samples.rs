@@ -342,6 +342,7 @@ pub(super) fn writes(most: usize) -> impl Strategy<Value = Vec<Write>> {
             Write::Alert(Box::new(alert(&id, time, status)))
         }),
         run().prop_map(Write::Run),
+        fingerprint().prop_map(Write::Forgotten),
         (fingerprint(), time())
             .prop_map(|(fingerprint, since)| Write::Learning(Learning { fingerprint, since })),
         (fingerprint(), selector(), "[ab]?", any::<bool>(), time()).prop_map(

@@ -109,6 +109,11 @@ fn store(to: &Transaction<'_>, write: &Write) -> Result<(), Failure> {
             ))?;
             Ok(())
         }
+        Write::Forgotten(fingerprint) => {
+            prepare(to, "DELETE FROM credential_user WHERE fingerprint = ?1")?
+                .execute([fingerprint.as_str()])?;
+            Ok(())
+        }
         Write::Allowed(exception) => append_exception(to, exception),
         Write::NotAllowed(time, id) => end_exception(to, *time, id),
     }

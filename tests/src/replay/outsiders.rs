@@ -176,7 +176,7 @@ fn a_person_who_looks_is_not_learned_and_told_only_of_anothers_key() {
 fn a_program_that_anybody_may_have_put_there_is_never_learned() {
     for (path, owner, mode, while_learning) in [
         ("/dev/shm/x", 0, 0o755, true),
-        ("/memfd:x", 0, 0o755, true),
+        ("/", 0, 0o755, true),
         ("/tmp/x", 0, 0o755, true),
         ("/opt/open", 0, 0o777, false),
         ("/opt/others", 998, 0o755, false),
@@ -310,6 +310,31 @@ fn a_service_reads_at_its_start_what_it_read_before_anybody_looked() {
         2,
         "a program that reads anything"
     );
+
+    // A service in an interpreter, its worker, and a script that it starts.
+    let mut story = Story::new();
+    story.cgroup(7, "/system.slice/ledger.service");
+    lies(&mut story, "/etc/ledger/token", 78, (0, 0o600), &[key("k")]);
+    story.runs(&in_cgroup(of_root(42), 7), "/usr/bin/python3.11");
+    story.wait(30 * DAY);
+    let start = Timestamp(BEGIN.0 + 30 * DAY * 1_000_000);
+    let main = Task {
+        start,
+        ..in_cgroup(of_root(43), 7)
+    };
+    story.runs(&main, "/usr/bin/python3.11");
+    let [worker, script] = [44, 45].map(|pid| Task {
+        start,
+        ..child_of(&main, pid)
+    });
+    let mut by_script = story.clone();
+    by_script.fork(&script);
+    by_script.runs(&script, "/usr/bin/python3.11");
+    by_script.access(&script, file(78), Access::Read, None);
+    assert_eq!(by_script.told().len(), 1, "{:?}", by_script.told());
+    story.fork(&worker);
+    story.access(&worker, file(78), Access::Read, None);
+    assert_eq!(story.told(), [""; 0]);
 
     // What the service starts is another program.
     let mut story = Story::new();

@@ -120,7 +120,7 @@ impl Detector {
         let labels: Vec<_> = kinds.iter().map(|kind| kind.label()).collect();
         let started = root
             .filter(|(_, exe)| !exe.is_empty())
-            .map(|(pid, exe)| format!(", started by {exe} (pid {pid})"));
+            .map(|(pid, exe)| format!(", started by {exe} (pid {pid}),"));
         let mut alert = describe::alert(id, now);
         alert.summary = format!(
             "{}{} and its process tree read {} files with credentials of {} within {}: {}",

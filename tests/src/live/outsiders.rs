@@ -371,6 +371,76 @@ fn a_credential_of_one_environment_is_used_in_another() {
 }
 
 #[test]
+fn ordinary_use_is_quiet() {
+    let _host = shared();
+    let place = Place::with(SHORT);
+    let account = Account::new();
+    let paths = three_kinds(&place, &account);
+    let daemon = Daemon::start(&place);
+    for path in &paths {
+        place.known(path);
+    }
+    let archive = place.at("backup.tar");
+    let night = || {
+        // A backup of root, the owner's own tool, and ssh with its key.
+        let mut tar = command("tar", &[&"-cf", &archive]);
+        run(tar.args(&paths));
+        for path in &paths {
+            run(&mut account.runs("sha256sum", &[path]));
+        }
+        run(&mut account.runs("ssh-keygen", &[&"-y", &"-f", &paths[0]]));
+        let nobody = [
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-p",
+            "9",
+        ];
+        let mut ssh = account.runs("ssh", &[&"-i", &paths[0], &"-F", &"/dev/null"]);
+        // Nobody listens there; it has looked at its key all the same.
+        act(ssh.args(nobody).arg("127.0.0.1").arg("true"));
+        let line = format!(
+            "eval $(ssh-agent -s) && ssh-add {}; ssh-agent -k",
+            paths[0].display()
+        );
+        run(&mut account.runs("sh", &[&"-c", &line]));
+        run(&mut command("stat", &[&paths[0], &paths[1], &paths[2]]));
+    };
+    night();
+    learned();
+    night();
+    // The files are rewritten by their tools, and the daemon is started anew.
+    let next = place.root().join("credentials.new");
+    access_key(&next, 2);
+    belongs(&next, &account, 0o600);
+    fs::rename(&next, &paths[1]).unwrap();
+    place.until("the successor is known", || {
+        place
+            .known(&paths[1])
+            .fingerprint
+            .as_str()
+            .ends_with("00002")
+    });
+    daemon.stop();
+    let _daemon = Daemon::start(&place);
+    for path in &paths {
+        place.known(path);
+    }
+    night();
+    let new = [
+        OUTSIDER,
+        DetectionId::ReadThenCall,
+        DetectionId::Harvest,
+        DetectionId::Reuse,
+        DetectionId::WrongEnvironment,
+    ];
+    place.silent("ordinary use", |alert| {
+        is_own(alert) && new.contains(&alert.id)
+    });
+}
+
+#[test]
 fn what_an_operator_allows_is_silent_until_it_is_taken_back() {
     let _host = shared();
     let place = Place::with(SHORT);

@@ -18,6 +18,7 @@ mod outsider;
 mod reuse;
 mod sockets;
 mod system;
+mod usual;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -157,3 +157,52 @@ pub fn exception_of(
         expires: expires.map(whole),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exception(id: usize, expires: Option<Timestamp>) -> Exception {
+        Exception {
+            id: format!("{id:08x}"),
+            detection: DetectionId::OutsiderReads,
+            severity: crate::model::Severity::Medium,
+            identity: None,
+            exe: None,
+            container: None,
+            credential: None,
+            destination: None,
+            path: None,
+            target: None,
+            reason: "why".to_owned(),
+            by: "ana".to_owned(),
+            since: Timestamp(0),
+            expires,
+        }
+    }
+
+    #[test]
+    fn exceptions_are_bounded_and_what_has_run_out_makes_room() {
+        let mut all = Exceptions::default();
+        for id in 0..CAPACITY {
+            let end = (id == 7).then_some(Timestamp(1_000));
+            all.add(exception(id, end));
+        }
+        all.add(exception(CAPACITY, None));
+        assert_eq!(all.all().count(), CAPACITY, "one more is not taken in");
+        assert!(!all.has_room(Timestamp(999)));
+        assert!(all.has_room(Timestamp(1_000)));
+        all.add(exception(CAPACITY, None));
+        assert_eq!(all.all().count(), CAPACITY);
+        all.remove(&format!("{CAPACITY:08x}"));
+        assert_eq!(all.all().count(), CAPACITY - 1);
+    }
+
+    #[test]
+    fn what_tells_of_blindness_cannot_be_allowed() {
+        for &id in DetectionId::ALL {
+            assert_eq!(can_be_allowed(id), !id.as_str().starts_with("CW-9"), "{id}");
+            assert!(!needs_force(id) || can_be_allowed(id), "{id}");
+        }
+    }
+}

@@ -19,8 +19,8 @@ use crate::registry::FileOwner;
 
 /// Most trees that are kept; what read longest ago goes first.
 const TREES: usize = 4_096;
-/// Most reads that are kept of one tree. More files than `u16` are never needed for a harvest.
-const READS: usize = 1_024;
+/// Reads that are kept of one tree beyond the number of files that is a harvest: for kinds.
+const MORE: usize = 64;
 /// This many kinds of credential are a harvest, when they lie in as many files.
 const KINDS: usize = 3;
 
@@ -101,7 +101,7 @@ impl Detector {
         reads.retain(|(at, file, of)| {
             now.since(*at).max(at.since(now)) <= window && (*file, *of) != (reading.file, kind)
         });
-        if reads.len() >= READS {
+        if reads.len() >= usize::from(self.settings.harvest.files) + MORE {
             reads.pop_front();
         }
         reads.push_back((now, reading.file, kind));

@@ -39,8 +39,15 @@ pub struct Host {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Program {
     path: Arc<str>,
+    owner: u32,
+    mode: u32,
+}
+
+impl Program {
     /// Whether nobody but root could have made it what it is.
-    is_roots: bool,
+    fn is_roots(&self) -> bool {
+        self.owner == 0 && self.mode & 0o022 == 0
+    }
 }
 
 impl Host {
@@ -96,7 +103,8 @@ impl Host {
         }
         let program = Program {
             path: path.into(),
-            is_roots: owner == 0 && mode & 0o022 == 0,
+            owner,
+            mode,
         };
         self.programs.insert(file, program);
     }
@@ -109,7 +117,12 @@ impl Host {
 
     /// Whether, besides, nobody but root could have put it there.
     pub fn has_program_of_root(&self, file: FileId, path: &str) -> bool {
-        self.program(file, path).is_some_and(|of| of.is_roots)
+        self.program(file, path).is_some_and(Program::is_roots)
+    }
+
+    /// Whose the program is that lies at this path of this host, and its permission bits.
+    pub fn program_owner(&self, file: FileId, path: &str) -> Option<(u32, u32)> {
+        self.program(file, path).map(|of| (of.owner, of.mode))
     }
 
     fn program(&self, file: FileId, path: &str) -> Option<&Program> {

@@ -29,6 +29,8 @@ pub struct Process {
     exe: Option<Arc<str>>,
     parent: ProcessKey,
     ended: Option<Timestamp>,
+    /// Whether it was forked and has started no program of its own since.
+    forked: bool,
     reads: Vec<Held>,
     /// Whether its program was there before anybody looked, so that it may have read more than is
     /// known.
@@ -44,6 +46,8 @@ pub struct Reading {
     pub credential: AlertCredential,
     /// Whether its state was that of a declared path, which is forgotten with the file.
     pub by_path: bool,
+    /// Whether whoever read it is no user of it.
+    pub by_outsider: bool,
 }
 
 /// A reading that a process holds.
@@ -98,6 +102,7 @@ impl Processes {
         let process = self.known(task, now);
         process.task = task.clone();
         process.from_before = false;
+        process.forked = false;
         if let Some(exe) = exe {
             process.exe = Some(exe.into());
             // What the program before has read is held still, and a read by this one is its own.
@@ -129,6 +134,7 @@ impl Processes {
         let runs_another = child.exe.is_some();
         child.exe = child.exe.take().or(exe);
         child.from_before |= from_before && !runs_another;
+        child.forked = !runs_another;
         for held in inherited {
             let credential = &held.reading.credential.fingerprint;
             if !child.reads.iter().any(|own| own.is_of(credential)) {
@@ -276,6 +282,27 @@ impl Processes {
         running.filter(|of| of.from_before).map(|of| &of.task)
     }
 
+    /// Whether a task is this process, or was forked from it, with nothing but forks in between.
+    pub fn is_fork_of(&self, task: &Task, of: ProcessKey) -> bool {
+        const DEEPEST: usize = 16;
+        let mut key = task.key();
+        for _ in 0..DEEPEST {
+            if key == of {
+                return true;
+            }
+            match self.table.get(&key).filter(|process| process.forked) {
+                Some(process) => key = process.parent,
+                None => return false,
+            }
+        }
+        false
+    }
+
+    /// The program's inode of a process.
+    pub fn program(&self, process: ProcessKey) -> Option<FileId> {
+        self.table.get(&process).map(|process| process.task.exe)
+    }
+
     /// Whether a task runs a program that was started before anybody looked, or nothing was heard
     /// of it: then what it has read is not all known.
     pub fn is_from_before(&self, task: &Task) -> bool {
@@ -324,6 +351,7 @@ impl Processes {
             exe: None,
             parent: task.parent(),
             ended: None,
+            forked: false,
             reads: Vec::new(),
             from_before: false,
         })
@@ -399,6 +427,7 @@ mod tests {
         Reading {
             file: FileId::default(),
             by_path: false,
+            by_outsider: false,
             credential: AlertCredential {
                 fingerprint: Fingerprint::new(fingerprint),
                 kind: CredentialKind::SshPrivateKey,

@@ -62,12 +62,16 @@ fn answer(response: Response) -> Option<Vec<Alert>> {
 }
 
 fn table(rows: &[Alert]) -> String {
-    let mut table = Rows::new(&["TIME", "SEVERITY", "ID", "IDENTITY", "REPEATS", "SUMMARY"]);
+    let mut table = Rows::new(&[
+        "TIME", "SEVERITY", "ID", "ALERT", "IDENTITY", "REPEATS", "SUMMARY",
+    ]);
     for row in rows {
         table.add([
             seconds(row.time).into(),
             severity(row.severity),
             row.id.into(),
+            // Enough to name it to `credwatch allow`.
+            row.alert_id.chars().take(8).collect::<String>().into(),
             optional(row.identity.as_ref()),
             row.repeats.into(),
             (&row.summary).into(),

@@ -2,6 +2,7 @@
 //! does comes in by [`Commands`].
 
 mod alerts;
+mod allow;
 mod args;
 mod check;
 mod completions;
@@ -112,6 +113,7 @@ enum Command {
     Report(report::ReportArgs),
     Retire(retire::RetireArgs),
     Restore(restore::RestoreArgs),
+    Allow(allow::AllowArgs),
     Record(RecordArgs),
     Replay(ReplayArgs),
     Explain(explain::ExplainArgs),
@@ -142,6 +144,7 @@ fn dispatch(command: Command, commands: &dyn Commands) -> CommandResult {
         Command::Report(args) => report::report(&args, commands),
         Command::Retire(args) => retire::retire(&args, commands),
         Command::Restore(args) => restore::restore(&args, commands),
+        Command::Allow(args) => allow::allow(&args),
         Command::Record(args) => commands.record(&args),
         Command::Replay(args) => commands.replay(&args),
         Command::Explain(args) => explain::explain(&args, commands),

@@ -6,6 +6,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
+use super::users::{DeclaredUsers, Environment, HarvestConfig, UsersConfig};
 use super::{LifeConfig, duration};
 use crate::model::{DetectionId, Selector};
 
@@ -33,6 +34,16 @@ pub struct DetectionConfig {
     /// `[life]`, which is a section of its own in the file: for `CW-104`, `CW-106` and `CW-108`.
     #[serde(skip)]
     pub life: LifeConfig,
+    /// For `CW-201` and `CW-202`: how users of credentials are learned.
+    pub users: UsersConfig,
+    /// For `CW-204`.
+    pub harvest: HarvestConfig,
+    /// `[[users]]`: declared users of credentials.
+    #[serde(skip)]
+    pub declared_users: Vec<DeclaredUsers>,
+    /// `[[environment]]`: for `CW-211`.
+    #[serde(skip)]
+    pub environments: Vec<Environment>,
     /// Detections that raise nothing.
     pub disabled: Vec<DetectionId>,
 }
@@ -55,6 +66,10 @@ impl Default for DetectionConfig {
             control_sockets: AllowedConfig::default(),
             system_secrets: AllowedConfig::default(),
             life: LifeConfig::default(),
+            users: UsersConfig::default(),
+            harvest: HarvestConfig::default(),
+            declared_users: Vec::new(),
+            environments: Vec::new(),
             disabled: Vec::new(),
         }
     }

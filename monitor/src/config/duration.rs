@@ -1,4 +1,4 @@
-//! Durations as people write them: `50ms`, `60s`, `1h 30m`.
+//! Durations as people write them: `50ms`, `60s`, `1h 30m`, `7d`.
 
 use std::fmt;
 use std::time::Duration;

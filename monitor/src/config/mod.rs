@@ -9,6 +9,7 @@ mod reader;
 mod registry_files;
 mod sections;
 mod sinks;
+mod users;
 
 use std::path::Path;
 
@@ -18,6 +19,9 @@ pub use life::LifeConfig;
 pub use registry_files::load_registry;
 pub use sections::{ControlConfig, DiscoveryConfig, RegistryConfig, SensorConfig};
 pub use sinks::{Colour, Facility, SinkConfig, SinkKind, SyslogTransport};
+pub use users::{
+    AddressPattern, CredentialPattern, DeclaredUsers, Environment, HarvestConfig, UsersConfig,
+};
 
 use reader::{Reader, Table, Value, key_span};
 
@@ -59,6 +63,8 @@ const SECTIONS: &[&str] = &[
     "life",
     "sensor",
     "sinks",
+    "users",
+    "environment",
 ];
 
 impl Config {
@@ -97,8 +103,20 @@ impl Config {
                 "control" => {
                     config.control = reader.section("[control]", value).unwrap_or_default();
                 }
-                "detection" => config.detection = read_detection(reader, value),
                 "life" => life = reader.section("[life]", value),
+                "detection" => {
+                    // The arrays of tables below may have come before.
+                    let read = read_detection(reader, value);
+                    config.detection = DetectionConfig {
+                        declared_users: std::mem::take(&mut config.detection.declared_users),
+                        environments: std::mem::take(&mut config.detection.environments),
+                        ..read
+                    };
+                }
+                "users" => config.detection.declared_users = users::read_users(reader, value),
+                "environment" => {
+                    config.detection.environments = users::read_environments(reader, value);
+                }
                 "sensor" => {
                     config.sensor = reader.section("[sensor]", value).unwrap_or_default();
                 }
@@ -128,6 +146,10 @@ fn read_detection<'i>(reader: &mut Reader<'i>, mut value: Value<'i>) -> Detectio
     let metadata_service = inner("metadata_service");
     let allowed = ["process_memory", "control_sockets", "system_secrets"]
         .map(|name| (format!("[detection.{name}]"), inner(name)));
+    let learned = inner("users");
+    let harvest = inner("harvest");
+    let learned = learned.and_then(|inner| reader.section("[detection.users]", inner));
+    let harvest = harvest.and_then(|inner| reader.section("[detection.harvest]", inner));
     let metadata_service =
         metadata_service.and_then(|inner| reader.section("[detection.metadata_service]", inner));
     let [process_memory, control_sockets, system_secrets] = allowed.map(|(place, inner)| {
@@ -140,6 +162,8 @@ fn read_detection<'i>(reader: &mut Reader<'i>, mut value: Value<'i>) -> Detectio
     if let Some(metadata_service) = metadata_service {
         detection.metadata_service = metadata_service;
     }
+    detection.users = learned.unwrap_or_default();
+    detection.harvest = harvest.unwrap_or_default();
     detection.process_memory = process_memory;
     detection.control_sockets = control_sockets;
     detection.system_secrets = system_secrets;

@@ -50,6 +50,10 @@ fn the_shipped_file_has_every_key() {
         fields_of::<MetadataServiceConfig>(),
         fields_of::<AllowedConfig>(),
         fields_of::<LifeConfig>(),
+        fields_of::<UsersConfig>(),
+        fields_of::<HarvestConfig>(),
+        fields_of::<DeclaredUsers>(),
+        fields_of::<Environment>(),
         fields_of::<SensorConfig>(),
         fields_of::<sinks::Written>(),
     ];
@@ -73,7 +77,7 @@ fn the_shipped_examples_are_valid() {
         }
     }
     examples.retain(|example| !example.is_empty());
-    assert_eq!(examples.len(), 7);
+    assert_eq!(examples.len(), 11);
     for example in examples {
         assert_ne!(parse(&example).unwrap(), Config::default(), "{example}");
     }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::life::{RotationView, TransitionView};
 use crate::model::{
-    Alert, Backend, Capability, CredentialKind, CredentialState, Fingerprint, Selector, Timestamp,
-    Usage, time::rfc3339,
+    Alert, Backend, Capability, CredentialKind, CredentialState, Exception, Fingerprint, Selector,
+    Timestamp, Usage, time::rfc3339,
 };
 
 /// JSON is UTF-8 and a path need not be: one file with an odd name, which any user can make, must
@@ -62,6 +62,24 @@ pub enum Request {
         /// An absolute path, a fingerprint or a selector.
         target: String,
     },
+    /// Raise nothing more for the cause of an alert.
+    Allow {
+        /// The alert's id, or a start of it that no other has.
+        alert: String,
+        /// Why.
+        reason: String,
+        /// For how long, in seconds; `None` for the usual time.
+        seconds: Option<u64>,
+        /// Also where the registry's own word would have to be changed instead.
+        force: bool,
+    },
+    /// What is allowed.
+    Exceptions,
+    /// Take an exception back.
+    Disallow {
+        /// Its id, or a start of it that no other has.
+        id: String,
+    },
 }
 
 /// The daemon's answer.
@@ -86,6 +104,9 @@ pub enum Response {
     Rotations(Vec<RotationView>),
     /// To [`Request::Retire`] and [`Request::Restore`]: what changed.
     Changed(Vec<ChangeView>),
+    /// To [`Request::Exceptions`], and to [`Request::Allow`] and [`Request::Disallow`] the one that
+    /// was made or taken back.
+    Exceptions(Vec<Exception>),
     /// The request was understood and refused, or failed.
     Error {
         /// What went wrong and what to do, in one sentence.

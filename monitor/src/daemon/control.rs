@@ -2,6 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::allow;
 use super::core::Core;
 use super::doctor;
 use super::output::Stored;
@@ -88,6 +89,22 @@ pub(super) async fn answer(
             )
             .await
         }
+        Request::Allow {
+            alert,
+            reason,
+            seconds,
+            force,
+        } => {
+            let wish = allow::Wish {
+                alert: &alert,
+                reason,
+                seconds,
+                force,
+            };
+            allow::allow(wish, peer, core, context).await
+        }
+        Request::Exceptions => Response::Exceptions(allow::all(core)),
+        Request::Disallow { id } => allow::disallow(&id, core).await,
         Request::Restore { target } => {
             change(&target, CredentialState::Active, None, peer, core, context).await
         }

@@ -109,6 +109,11 @@ impl Output for Stored {
             writes.extend(successions.map(Write::Succession));
             writes.extend(outcome.rhythms.iter().cloned().map(Write::Rhythm));
         }
+        let learned = &outcome.learned;
+        let learning = learned.learning.iter().cloned().map(Write::Learning);
+        let users = learned.users.iter().cloned().map(Write::User);
+        let forgotten = learned.forgotten.iter().cloned().map(Write::Forgotten);
+        writes.extend(learning.chain(users).chain(forgotten));
         self.enqueue(writes);
     }
 

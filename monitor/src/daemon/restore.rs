@@ -61,12 +61,18 @@ pub(super) fn facts(snapshot: &Snapshot) -> Vec<Record> {
     let found = found.map(|(fingerprint, at)| Fact::FirstFound { fingerprint, at });
     let unwatched = snapshot.unwatched.iter();
     let unwatched = unwatched.map(|&(from, to)| Fact::Unwatched { from, to });
+    let learning = snapshot.learning.iter().cloned().map(Fact::Learning);
+    let users = snapshot.users.iter().cloned().map(Fact::User);
+    let exceptions = snapshot.exceptions.iter().cloned().map(Fact::Allowed);
     records.extend(
         usage
             .chain(identities)
             .chain(rhythms)
             .chain(found)
             .chain(unwatched)
+            .chain(learning)
+            .chain(users)
+            .chain(exceptions)
             .map(|fact| Record { time: now, fact }),
     );
     records.sort_by_key(|record| record.time);

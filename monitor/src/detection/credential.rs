@@ -39,12 +39,15 @@ impl Detector {
                 continue;
             }
             // Before this use is noted: the alert tells of the one before.
-            let Some(reading) = self.reading(&fingerprint, file, path, now) else {
+            let Some(mut reading) = self.reading(&fingerprint, file, path, now) else {
                 continue;
             };
             if is_use {
                 let key = usage(actor, &fingerprint, "");
                 findings.extend(self.credential_wakes(actor, &reading, &key, now, outcome));
+                let act = (access, count);
+                reading.by_outsider = self.who_reads(actor, &reading, act, now, findings, outcome);
+                self.environment_of_reader(actor, &reading, act, now, findings);
                 let processes = &mut self.state.processes;
                 processes.read(&actor.task, reading.clone(), now);
                 let row = self.state.registry.usage.note(key, count, now);
@@ -99,6 +102,8 @@ impl Detector {
             if is_end && is_offered(credential.kind) {
                 continue;
             }
+            self.read_then_call(actor, &recent, &credential, destination, now, findings);
+            self.environment_of_address(actor, &recent, &credential, destination, now, findings);
             if matches!(
                 credential.state,
                 CredentialState::Retired | CredentialState::Revoked | CredentialState::Expired
@@ -128,6 +133,7 @@ impl Detector {
         Some(Reading {
             file,
             by_path,
+            by_outsider: false,
             credential,
         })
     }
@@ -239,7 +245,7 @@ fn usage(actor: &Actor, fingerprint: &Fingerprint, destination: &str) -> UsageKe
     }
 }
 
-fn touched(
+pub(super) fn touched(
     id: DetectionId,
     actor: &Actor,
     credential: AlertCredential,
@@ -255,8 +261,11 @@ fn touched(
     alert.identity = Some(actor.identity().clone());
     alert.process = Some(actor.to_alert());
     let (attack, evidence) = match id {
-        DetectionId::RetiredCredentialUsed => {
+        DetectionId::RetiredCredentialUsed | DetectionId::ReadThenCall => {
             (catalog::entry(id).attack, Evidence::ReadThenConnect)
+        }
+        DetectionId::Reuse | DetectionId::WrongEnvironment => {
+            (catalog::entry(id).attack, Evidence::Read)
         }
         _ => (catalog::attack_for(credential.kind), Evidence::Read),
     };

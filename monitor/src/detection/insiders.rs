@@ -7,7 +7,7 @@
 
 use super::Detector;
 use crate::attribution::Actor;
-use crate::config::AllowedConfig;
+use crate::config::{ActorPattern, AllowedConfig};
 use crate::model::FileId;
 
 /// Where distributions and administrators put the system's programs.
@@ -56,14 +56,31 @@ const FILE_TOOLS: &[&str] = &[
     "rm",
     "sha256sum",
 ];
+/// With what such scripts make and look at keys and certificates.
+const PACKAGE_TOOLS: &[&str] = &[
+    "awk",
+    "cat",
+    "gawk",
+    "grep",
+    "head",
+    "mawk",
+    "openssl",
+    "sed",
+    "ssh-keygen",
+    "sshd",
+];
 /// Programs that lock the system's files and start an editor on them.
 const EDITORS: &[&str] = &["visudo", "vipw", "vigr"];
 
 impl Detector {
     /// Whether the configuration allows this actor.
     pub(super) fn is_declared(&self, actor: &Actor, config: &AllowedConfig) -> bool {
-        let mut allowed = config.allowed.iter();
-        allowed.any(|pattern| {
+        self.is_one_of(actor, &config.allowed)
+    }
+
+    /// Whether one of these patterns is about this actor.
+    pub(super) fn is_one_of(&self, actor: &Actor, patterns: &[ActorPattern]) -> bool {
+        patterns.iter().any(|pattern| {
             let selectors = &mut actor.selectors.iter();
             selectors.any(|selector| pattern.matches_selector(selector))
                 || actor.exe.as_deref().is_some_and(|exe| {
@@ -79,7 +96,7 @@ impl Detector {
         self.is_program(actor.task.exe, exe, programs)
     }
 
-    fn is_program(&self, file: FileId, exe: &str, programs: &[&str]) -> bool {
+    pub(super) fn is_program(&self, file: FileId, exe: &str, programs: &[&str]) -> bool {
         system_program(exe).is_some_and(|name| is_one_of(name, programs))
             && self.state.host.has_program_of_root(file, exe)
     }
@@ -93,6 +110,21 @@ impl Detector {
     /// Whether a package manager's hook does this by itself, as needrestart does.
     pub(super) fn is_package_hook(&self, actor: &Actor) -> bool {
         self.runs(actor, INTERPRETERS) && self.is_started_by(actor, MANAGERS)
+    }
+
+    /// Whether a package manager, or a script of a package with a usual tool, does this.
+    pub(super) fn is_package_work(&self, actor: &Actor) -> bool {
+        self.runs(actor, MANAGERS)
+            || self.is_package_script(actor)
+            || self.is_package_hook(actor)
+            || self.runs(actor, PACKAGE_TOOLS) && self.is_started_by(actor, MANAGERS)
+    }
+
+    /// Whether one of these programs is among the nearest parents.
+    pub(super) fn is_below(&self, actor: &Actor, programs: &[&str]) -> bool {
+        const DEEPEST: usize = 16;
+        let mut lineage = self.state.processes.lineage(&actor.task).take(DEEPEST);
+        lineage.any(|(key, file, exe)| key.pid != 1 && self.is_program(file, exe, programs))
     }
 
     /// Whether this is the editor that visudo or vipw has started, or a daily job that keeps a

@@ -19,6 +19,12 @@ const ADDRESSES: [IpAddr; 6] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
 ];
 
+/// Whether credentials are handed out there. Port 53 and 123 of the same addresses are the clouds'
+/// resolver and clock.
+pub(super) fn is_service(to: SocketAddr) -> bool {
+    ADDRESSES.contains(&to.ip().to_canonical()) && ![53, 123].contains(&to.port())
+}
+
 impl Detector {
     pub(super) fn metadata_service(
         &self,
@@ -28,8 +34,7 @@ impl Detector {
         findings: &mut Vec<Finding>,
     ) {
         let address = destination.ip().to_canonical();
-        // Port 53 and 123 of the same addresses are the clouds' resolver and clock.
-        if !ADDRESSES.contains(&address) || [53, 123].contains(&destination.port()) {
+        if !is_service(destination) {
             return;
         }
         let allowed = &self.settings.metadata_service;

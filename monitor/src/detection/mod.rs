@@ -1,10 +1,14 @@
 //! From facts to alerts. Pure over (fact, state, time): the same recording gives the same alerts.
 
+mod allowed;
+mod call;
 pub mod catalog;
 mod credential;
 mod describe;
+mod environment;
 mod fold;
 mod guard;
+mod harvest;
 mod health;
 mod identity;
 mod insiders;
@@ -14,12 +18,16 @@ mod life_holders;
 mod life_long;
 mod memory;
 mod metadata;
+mod outsider;
+mod reuse;
 mod sockets;
 mod system;
+mod usual;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+pub use allowed::{Exceptions, can_be_allowed, exception_of, needs_force};
 pub use fold::{Cause, Finding, Folds};
 
 use crate::attribution::{Actor, Host, Processes};
@@ -28,7 +36,7 @@ use crate::model::{
     Alert, AlertDestination, DetectionId, Fact, Record, RegistryChange, Rhythm, Succession, Target,
     Timestamp, Usage,
 };
-use crate::registry::Registry;
+use crate::registry::{Learned, Registry};
 
 /// All state that facts change.
 #[derive(Debug, Default)]
@@ -57,6 +65,8 @@ pub struct Outcome {
     pub successions: Vec<Succession>,
     /// What was learned of credentials and identities: for storage.
     pub rhythms: Vec<Rhythm>,
+    /// Who was learned as a user of a credential.
+    pub learned: Learned,
     /// Who acted with a credential, a connection or a program.
     pub seen: Option<crate::model::Selector>,
 }
@@ -74,6 +84,9 @@ pub struct Detector {
     woken: Vec<Finding>,
     /// When it was last looked for credentials that live too long.
     reviewed: Option<Timestamp>,
+    harvests: harvest::Harvests,
+    /// What operators allowed.
+    pub exceptions: Exceptions,
 }
 
 impl Detector {
@@ -88,6 +101,8 @@ impl Detector {
             stale: life_holders::Stale::new(),
             woken: Vec::new(),
             reviewed: None,
+            harvests: harvest::Harvests::default(),
+            exceptions: Exceptions::default(),
         }
     }
 
@@ -109,9 +124,16 @@ impl Detector {
         match &record.fact {
             Fact::UserName { uid, name } => self.state.host.set_user(*uid, name.as_deref()),
             Fact::CgroupPath { id, path } => self.state.host.set_cgroup(*id, path),
-            Fact::Located(located) => self.located(located, now, &mut outcome),
-            Fact::Unlocated { path, .. } => {
+            Fact::Located(located) => {
+                outcome.learned = self.state.registry.users.locate(located, now);
+                self.located(located, now, &mut outcome);
+                let followed = outcome.learned.followed.clone();
+                self.forget_followed(&followed, &mut outcome);
+            }
+            Fact::Unlocated { file, path } => {
+                let left = self.state.registry.credentials_at(*file).to_vec();
                 self.state.registry.unlocate(path, now);
+                self.forget_followed(&left, &mut outcome);
             }
             Fact::Registry(change) => self.change(change, now, &mut outcome),
             Fact::Running { task, path } => {
@@ -172,7 +194,19 @@ impl Detector {
             } => {
                 findings.push(health::hook_failed(hook, backend, reason, now));
             }
-            Fact::Known(credential) => self.state.registry.know(credential, now),
+            Fact::Known(credential) => {
+                self.state
+                    .registry
+                    .users
+                    .found(&credential.fingerprint, now);
+                self.state.registry.know(credential, now);
+            }
+            Fact::Learning(learning) => self.state.registry.users.restore(learning),
+            Fact::User(user) => {
+                self.state.registry.users.learn(user.clone());
+            }
+            Fact::Allowed(exception) => self.exceptions.add(exception.clone()),
+            Fact::NotAllowed { id } => self.exceptions.remove(id),
             Fact::Usage(row) => {
                 let registry = &mut self.state.registry;
                 registry.usage.restore(row.clone());
@@ -250,7 +284,7 @@ impl Detector {
         }
         findings.append(&mut self.woken);
         for finding in findings {
-            if !self.settings.enabled(finding.alert.id) {
+            if !self.settings.enabled(finding.alert.id) || self.is_allowed(&finding, now) {
                 continue;
             }
             match self.folds.take(finding) {
@@ -267,7 +301,9 @@ impl Detector {
         self.settle_all(&mut findings);
         let mut alerts = Vec::new();
         for finding in findings {
+            let now = finding.alert.time;
             if self.settings.enabled(finding.alert.id)
+                && !self.is_allowed(&finding, now)
                 && let fold::Taken::New(alert) = self.folds.take(finding)
             {
                 alerts.push(*alert);

@@ -198,7 +198,7 @@ impl Detector {
         });
     }
 
-    fn is_keeper_of(&self, actor: &Actor, guarded: &GuardedFile) -> bool {
+    pub(super) fn is_keeper_of(&self, actor: &Actor, guarded: &GuardedFile) -> bool {
         let programs = match guarded.kind {
             SystemFile::Passwords => ACCOUNT_PROGRAMS,
             SystemFile::Sudoers => SUDO_PROGRAMS,

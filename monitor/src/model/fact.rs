@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Credential, CredentialState, FileId, Fingerprint, Gap, LocatedFile, Origin, Relied, Rhythm,
-    Selector, Succession, Task, Timestamp, Usage,
+    Credential, CredentialState, CredentialUser, Exception, FileId, Fingerprint, Gap, Learning,
+    LocatedFile, Origin, Relied, Rhythm, Selector, Succession, Task, Timestamp, Usage,
 };
 
 /// A fact and when it happened.
@@ -216,6 +216,17 @@ pub enum Fact {
     Known(Credential),
     /// A row of the usage map from before.
     Usage(Usage),
+    /// Since when a credential's users are learned, from before.
+    Learning(Learning),
+    /// A user of a credential that was learned before.
+    User(CredentialUser),
+    /// An operator allowed the cause of an alert.
+    Allowed(Exception),
+    /// An operator took that back.
+    NotAllowed {
+        /// The exception's id.
+        id: String,
+    },
     /// An identity that acted before.
     Identity {
         /// Who.

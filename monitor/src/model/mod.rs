@@ -14,6 +14,7 @@ pub mod system_file;
 pub mod task;
 pub mod time;
 pub mod usage;
+pub mod user;
 
 pub use alert::{
     Alert, AlertAncestor, AlertCredential, AlertDestination, AlertProcess, AlertStatus,
@@ -31,3 +32,4 @@ pub use system_file::SystemFile;
 pub use task::{ProcessKey, Task};
 pub use time::Timestamp;
 pub use usage::{Usage, UsageKey};
+pub use user::{CredentialUser, Exception, Learning};

@@ -5,6 +5,7 @@ mod guarded;
 mod rhythm;
 mod rotation;
 mod usage;
+mod users;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use guarded::GuardedFiles;
 pub use rhythm::{Rhythms, Silence};
 pub use rotation::{Rotation, Rotations, Successor};
 pub use usage::UsageMap;
+pub use users::{FileOwner, Learned, Users, is_same_identity};
 
 use crate::model::{
     Credential, CredentialKind, CredentialState, FileId, Fingerprint, LocatedFile, RegistryChange,
@@ -42,6 +44,8 @@ pub struct Registry {
     pub rotations: Rotations,
     /// How long they rest.
     pub rhythms: Rhythms,
+    /// Who is known to use what.
+    pub users: Users,
 }
 
 /// Most files that are remembered after they went: they matter for seconds.

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::samples::{alert, some_of_each, writes};
 use super::{Mode, Run, Snapshot, StorageError, StorageHandle, Store, Write};
-use crate::model::{Alert, AlertStatus, Succession, Timestamp, Usage};
+use crate::model::{Alert, AlertStatus, CredentialUser, Learning, Succession, Timestamp, Usage};
 
 /// What a database should hold after `writes`, by other means.
 fn expected(writes: &[Write]) -> (Snapshot, Vec<Alert>) {
@@ -19,6 +19,7 @@ fn expected(writes: &[Write]) -> (Snapshot, Vec<Alert>) {
     let mut last_found = BTreeMap::new();
     let mut usage: BTreeMap<_, Usage> = BTreeMap::new();
     let mut identities = BTreeMap::new();
+    let mut learning = BTreeMap::new();
     let mut alerts: Vec<Alert> = Vec::new();
     let mut snapshot = Snapshot::default();
     let mut first_found = BTreeMap::new();
@@ -33,6 +34,8 @@ fn expected(writes: &[Write]) -> (Snapshot, Vec<Alert>) {
                     let first = first_found.entry(credential.fingerprint.clone());
                     let first = first.or_insert(*time);
                     *first = (*first).min(*time);
+                    let of = &credential.fingerprint;
+                    learning.entry(of.clone()).or_insert(*time);
                     let key = (credential.fingerprint.clone(), credential.kind);
                     let entry = last_found.entry(key).or_insert((*time, credential.clone()));
                     *entry = (entry.0.max(*time), credential.clone());
@@ -71,6 +74,26 @@ fn expected(writes: &[Write]) -> (Snapshot, Vec<Alert>) {
             Write::Rhythm(new) => {
                 rhythms.insert(new.target.clone(), new.clone());
             }
+            Write::Learning(new) => {
+                learning.insert(new.fingerprint.clone(), new.since);
+            }
+            Write::User(new) => {
+                let same = |of: &CredentialUser| {
+                    CredentialUser {
+                        since: new.since,
+                        ..of.clone()
+                    } == *new
+                };
+                if !snapshot.users.iter().any(same) {
+                    snapshot.users.push(new.clone());
+                }
+            }
+            Write::Forgotten(of) => snapshot.users.retain(|user| user.fingerprint != *of),
+            Write::Allowed(new) => {
+                snapshot.exceptions.retain(|of| of.id != new.id);
+                snapshot.exceptions.push(new.as_ref().clone());
+            }
+            Write::NotAllowed(_, id) => snapshot.exceptions.retain(|of| of.id != *id),
             Write::Run(run) => {
                 runs.insert(run.started, run.clone());
                 let last = snapshot.last_run.get_or_insert_with(|| run.clone());
@@ -80,6 +103,11 @@ fn expected(writes: &[Write]) -> (Snapshot, Vec<Alert>) {
             }
         }
     }
+    snapshot.users.sort_by_key(|of| (of.since, of.clone()));
+    let learning = learning.into_iter();
+    snapshot.learning = learning
+        .map(|(fingerprint, since)| Learning { fingerprint, since })
+        .collect();
     last_found.retain(|(fingerprint, kind), _| {
         !files.iter().any(|(_, file)| {
             file.credentials

@@ -8,8 +8,8 @@ use rusqlite::{Params, Row};
 use super::values::{named, path_of};
 use super::{Result, Run, Snapshot, StorageError, Store};
 use crate::model::{
-    Alert, Credential, FileId, Fingerprint, LocatedFile, RegistryChange, Rhythm, Selector,
-    Succession, Target, Timestamp, Usage, UsageKey,
+    Alert, Credential, CredentialUser, FileId, Fingerprint, Learning, LocatedFile, RegistryChange,
+    Rhythm, Selector, Succession, Target, Timestamp, Usage, UsageKey,
 };
 
 impl Store {
@@ -95,6 +95,40 @@ impl Store {
                     run_of,
                 )?
                 .pop(),
+            learning: self.rows(
+                "SELECT fingerprint, since FROM credential_learning ORDER BY fingerprint",
+                [],
+                |row| {
+                    Ok(Learning {
+                        fingerprint: Fingerprint::new(row.get::<_, String>(0)?),
+                        since: Timestamp(row.get(1)?),
+                    })
+                },
+            )?,
+            users: self.rows(
+                "SELECT fingerprint, identity, exe, own_mounts, since FROM credential_user
+                 ORDER BY since, fingerprint, identity, exe, own_mounts",
+                [],
+                |row| {
+                    Ok(CredentialUser {
+                        fingerprint: Fingerprint::new(row.get::<_, String>(0)?),
+                        identity: selector_of(row, 1)?,
+                        exe: row.get(2)?,
+                        own_mounts: row.get(3)?,
+                        since: Timestamp(row.get(4)?),
+                    })
+                },
+            )?,
+            exceptions: self.rows(
+                "SELECT exception FROM exception WHERE removed IS NULL ORDER BY seq",
+                [],
+                |row| {
+                    let json: String = row.get(0)?;
+                    let read = serde_json::from_str(&json)
+                        .map_err(|error| FromSqlError::Other(Box::new(error)));
+                    in_column(0, row, read)
+                },
+            )?,
         };
         transaction.finish().map_err(|source| self.failed(source))?;
         Ok(snapshot)
@@ -109,6 +143,16 @@ impl Store {
         )?;
         alerts.reverse();
         Ok(alerts)
+    }
+
+    /// The alerts whose id begins with a text, at most two: enough to tell whether it is one.
+    pub fn alerts_named(&self, start: &str) -> Result<Vec<Alert>> {
+        self.rows(
+            "SELECT alert, time, last_time FROM alert
+             WHERE substr(alert_id, 1, length(?1)) = ?1 LIMIT 2",
+            [start],
+            alert_of,
+        )
     }
 
     pub(super) fn data_version(&self) -> Result<i64> {

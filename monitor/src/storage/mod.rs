@@ -27,8 +27,8 @@ pub use error::{Result, StorageError};
 pub use handle::{StorageHandle, StorageStats};
 
 use crate::model::{
-    Alert, Credential, FileId, Fingerprint, LocatedFile, RegistryChange, Rhythm, Selector,
-    Succession, Timestamp, Usage,
+    Alert, Credential, CredentialUser, Exception, FileId, Fingerprint, Learning, LocatedFile,
+    RegistryChange, Rhythm, Selector, Succession, Timestamp, Usage,
 };
 
 /// The database's name in the state directory.
@@ -72,6 +72,17 @@ pub enum Write {
     Rhythm(Rhythm),
     /// A run of the daemon; takes the place of what was known of it.
     Run(Run),
+    /// Since when a credential's users are learned; takes the place of what was known. The first
+    /// [`Write::Located`] of a credential says it, too.
+    Learning(Learning),
+    /// A user of a credential.
+    User(CredentialUser),
+    /// The users of a credential are forgotten: a successor has taken over.
+    Forgotten(Fingerprint),
+    /// An operator allowed the cause of an alert; takes the place of one of the same id.
+    Allowed(Box<Exception>),
+    /// An operator took that back.
+    NotAllowed(Timestamp, String),
 }
 
 /// A run of the daemon. One that is not the present one and has no end was killed.
@@ -118,6 +129,12 @@ pub struct Snapshot {
     pub unwatched: Vec<(Timestamp, Timestamp)>,
     /// The run that began last.
     pub last_run: Option<Run>,
+    /// Since when each credential's users are learned, by fingerprint.
+    pub learning: Vec<Learning>,
+    /// Known users of credentials.
+    pub users: Vec<CredentialUser>,
+    /// What operators allow, in the order in which they said so.
+    pub exceptions: Vec<Exception>,
 }
 
 /// An open database.

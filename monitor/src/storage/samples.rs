@@ -12,9 +12,9 @@ use proptest::sample::select;
 use super::{Run, Write};
 use crate::model::alert::{AlertAncestor, AlertCredential, AlertDestination, AlertProcess};
 use crate::model::{
-    Alert, AlertStatus, Credential, CredentialKind, CredentialState, DetectionId, Evidence, FileId,
-    Fingerprint, LocatedFile, RegistryChange, Rhythm, Selector, Severity, Succession, Target,
-    Timestamp, Usage, UsageKey,
+    Alert, AlertStatus, Credential, CredentialKind, CredentialState, CredentialUser, DetectionId,
+    Evidence, Exception, FileId, Fingerprint, Learning, LocatedFile, RegistryChange, Rhythm,
+    Selector, Severity, Succession, Target, Timestamp, Usage, UsageKey,
 };
 
 const KINDS: &[CredentialKind] = &[
@@ -101,6 +101,18 @@ pub(super) fn some_of_each() -> Vec<Write> {
             told: Some(time),
         }),
         Write::Alert(Box::new(alert("a-1", time, AlertStatus::Open))),
+        Write::Learning(Learning {
+            fingerprint: fingerprint.clone(),
+            since: time,
+        }),
+        Write::User(CredentialUser {
+            fingerprint: fingerprint.clone(),
+            identity: identity.clone(),
+            exe: "/usr/bin/ssh".to_owned(),
+            own_mounts: false,
+            since: time,
+        }),
+        Write::Allowed(Box::new(exception("a-1", time))),
         Write::Run(Run {
             started: time,
             pid: 4242,
@@ -110,6 +122,26 @@ pub(super) fn some_of_each() -> Vec<Write> {
             ended: None,
         }),
     ]
+}
+
+/// A whole exception.
+fn exception(id: &str, time: Timestamp) -> Exception {
+    Exception {
+        id: id.to_owned(),
+        detection: DetectionId::OutsiderReads,
+        severity: Severity::Medium,
+        identity: Some(Selector::unix_user("deploy")),
+        exe: Some("/usr/bin/cat".to_owned()),
+        container: None,
+        credential: Some(Fingerprint::new("hmac:1")),
+        destination: Some(std::net::Ipv4Addr::new(192, 0, 2, 7).into()),
+        path: None,
+        target: None,
+        reason: "a check".to_owned(),
+        by: "root".to_owned(),
+        since: Timestamp(time.0 / 1_000 * 1_000),
+        expires: Some(Timestamp(1_777_644_201_123_456_000)),
+    }
 }
 
 /// A whole alert.
@@ -336,6 +368,23 @@ pub(super) fn writes(most: usize) -> impl Strategy<Value = Vec<Write>> {
                 told,
             })
         }),
+        fingerprint().prop_map(Write::Forgotten),
+        (fingerprint(), time())
+            .prop_map(|(fingerprint, since)| Write::Learning(Learning { fingerprint, since })),
+        (fingerprint(), selector(), "[ab]?", any::<bool>(), time()).prop_map(
+            |(fingerprint, identity, exe, own_mounts, since)| {
+                Write::User(CredentialUser {
+                    fingerprint,
+                    identity,
+                    exe,
+                    own_mounts,
+                    since,
+                })
+            }
+        ),
+        ("[a-d]", 0..4_000_000_000_000_000_000_i64)
+            .prop_map(|(id, time)| Write::Allowed(Box::new(exception(&id, Timestamp(time))))),
+        (time(), "[a-d]").prop_map(|(time, id)| Write::NotAllowed(time, id)),
     ];
     vec(write, 0..most)
 }

@@ -11,6 +11,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_runs.sql"),
     include_str!("migrations/0003_life.sql"),
+    include_str!("migrations/0004_users.sql"),
 ];
 
 /// How many migrations a database has been through.
@@ -70,6 +71,9 @@ mod tests {
             "table run ",
             "table succession ",
             "table rhythm ",
+            "table credential_learning ",
+            "table credential_user ",
+            "table exception ",
         ] {
             assert!(
                 tables(&whole).iter().any(|row| row.starts_with(name)),

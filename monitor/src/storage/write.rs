@@ -5,7 +5,7 @@ use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior};
 use super::values::{bits, count, name_of, path_value};
 use super::{Result, Run, StorageError, Store, Write};
 use crate::model::{
-    Alert, Credential, LocatedFile, RegistryChange, Rhythm, Target, Timestamp, Usage,
+    Alert, Credential, Exception, LocatedFile, RegistryChange, Rhythm, Target, Timestamp, Usage,
 };
 
 impl Store {
@@ -100,6 +100,38 @@ fn store(to: &Transaction<'_>, write: &Write) -> Result<(), Failure> {
         }
         Write::Rhythm(rhythm) => upsert_rhythm(to, rhythm),
         Write::Run(run) => upsert_run(to, run),
+        Write::Learning(learning) => {
+            prepare(
+                to,
+                "INSERT INTO credential_learning (fingerprint, since) VALUES (?1, ?2)
+                 ON CONFLICT (fingerprint) DO UPDATE SET since = excluded.since",
+            )?
+            .execute((learning.fingerprint.as_str(), learning.since.0))?;
+            Ok(())
+        }
+        Write::User(user) => {
+            prepare(
+                to,
+                "INSERT INTO credential_user (fingerprint, identity, exe, own_mounts, since)
+                 VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (fingerprint, identity, exe, own_mounts) DO NOTHING",
+            )?
+            .execute((
+                user.fingerprint.as_str(),
+                user.identity.as_str(),
+                &user.exe,
+                user.own_mounts,
+                user.since.0,
+            ))?;
+            Ok(())
+        }
+        Write::Forgotten(fingerprint) => {
+            prepare(to, "DELETE FROM credential_user WHERE fingerprint = ?1")?
+                .execute([fingerprint.as_str()])?;
+            Ok(())
+        }
+        Write::Allowed(exception) => append_exception(to, exception),
+        Write::NotAllowed(time, id) => end_exception(to, *time, id),
     }
 }
 
@@ -195,6 +227,12 @@ fn locate_credential(
     ))?;
     prepare(
         to,
+        "INSERT INTO credential_learning (fingerprint, since) VALUES (?1, ?2)
+         ON CONFLICT (fingerprint) DO NOTHING",
+    )?
+    .execute((fingerprint, time.0))?;
+    prepare(
+        to,
         "INSERT INTO location
              (file, position, fingerprint, kind, label, subject, issued, expires)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -271,6 +309,38 @@ fn upsert_run(to: &Connection, run: &Run) -> Result<(), Failure> {
         run.last_seen.0,
         bits(run.last_seen_boot),
         run.ended.map(|at| at.0),
+    ))?;
+    Ok(())
+}
+
+fn end_exception(to: &Connection, time: Timestamp, id: &str) -> Result<(), Failure> {
+    prepare(
+        to,
+        "UPDATE exception SET removed = ?2 WHERE id = ?1 AND removed IS NULL",
+    )?
+    .execute((id, time.0))?;
+    Ok(())
+}
+
+fn append_exception(to: &Connection, exception: &Exception) -> Result<(), Failure> {
+    let json = serde_json::to_string(exception).map_err(|source| StorageError::Encode {
+        what: "an exception",
+        source,
+    })?;
+    end_exception(to, exception.since, &exception.id)?;
+    prepare(
+        to,
+        "INSERT INTO exception (id, detection, since, expires, said_by, reason, exception)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute((
+        &exception.id,
+        exception.detection.as_str(),
+        exception.since.0,
+        exception.expires.map(|end| end.0),
+        &exception.by,
+        &exception.reason,
+        json,
     ))?;
     Ok(())
 }

@@ -5,9 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use monitor::config::DetectionConfig;
 use monitor::detection::Detector;
 use monitor::model::{
-    Access, Alert, AlertStatus, Credential, CredentialKind, CredentialState, Fact, FileId,
-    Fingerprint, Gap, LocatedFile, MemoryAccess, Origin, Protocol, Record, RegistryChange, Relied,
-    Rhythm, Selector, Sender, Succession, Target, Task, Timestamp, Usage, UsageKey,
+    Access, Alert, AlertStatus, Credential, CredentialKind, CredentialState, CredentialUser,
+    DetectionId, Exception, Fact, FileId, Fingerprint, Gap, Learning, LocatedFile, MemoryAccess,
+    Origin, Protocol, Record, RegistryChange, Relied, Rhythm, Selector, Sender, Severity,
+    Succession, Target, Task, Timestamp, Usage, UsageKey,
 };
 use monitor::recording::{self, Writer};
 use proptest::collection::vec;
@@ -186,6 +187,56 @@ fn usage() -> impl Strategy<Value = Fact> {
     )
 }
 
+/// Who may use what, from before or by an operator's word.
+fn known() -> impl Strategy<Value = Fact> {
+    let time = || (0..4_000_000_000_000_000_i64).prop_map(|us| Timestamp(us * 1_000));
+    let ids = select(vec![DetectionId::OutsiderReads, DetectionId::SystemSecret]);
+    let exception = (
+        ids,
+        selector(),
+        option::of(fingerprint()),
+        path(),
+        option::of(time()),
+    );
+    let exception = exception.prop_map(|(detection, identity, credential, exe, expires)| {
+        Fact::Allowed(Exception {
+            id: "a1".to_owned(),
+            detection,
+            severity: Severity::Critical,
+            identity: Some(identity),
+            exe: Some(exe),
+            container: None,
+            credential,
+            destination: None,
+            path: None,
+            target: None,
+            reason: "why".to_owned(),
+            by: "root".to_owned(),
+            since: Timestamp(0),
+            expires,
+        })
+    });
+    prop_oneof![
+        (fingerprint(), time())
+            .prop_map(|(fingerprint, since)| Fact::Learning(Learning { fingerprint, since })),
+        (fingerprint(), selector(), path(), any::<bool>(), time()).prop_map(
+            |(fingerprint, identity, exe, own_mounts, since)| {
+                Fact::User(CredentialUser {
+                    fingerprint,
+                    identity,
+                    exe,
+                    own_mounts,
+                    since,
+                })
+            }
+        ),
+        exception,
+        Just(Fact::NotAllowed {
+            id: "a1".to_owned()
+        }),
+    ]
+}
+
 fn host() -> impl Strategy<Value = Fact> {
     let name = option::of(select(vec!["a", "b", ""]).prop_map(str::to_owned));
     let path = prop_oneof![
@@ -333,6 +384,7 @@ fn fact() -> impl Strategy<Value = Fact> {
         1 => own(),
         2 => learned(),
         1 => usage(),
+        1 => known(),
         1 => Just(Fact::Tick),
         2 => (task(), path()).prop_map(|(task, path)| Fact::Exec { task, path }),
         1 => (task(), option::of(text())).prop_map(|(task, path)| Fact::Running { task, path }),

@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use super::accounts::Accounts;
 use super::programs::Programs;
 use crate::model::{Fact, Origin, Record, Task};
 
@@ -14,17 +15,12 @@ use crate::model::{Fact, Origin, Record, Task};
 const CGROUPS: usize = 65_536;
 /// How long a cgroup that was not found is not looked for again.
 const RETRY: Duration = Duration::from_secs(5);
-/// How often it is asked whether accounts have changed. An account that is made anew may get the uid
-/// of one that has just gone, and act at once.
-const ACCOUNTS: Duration = Duration::from_millis(10);
 /// Deepest cgroup below its hierarchy's root.
 const DEEPEST: usize = 16;
 
 /// What was told already.
 pub(super) struct Enricher {
-    users: HashMap<u32, Option<String>>,
-    accounts: Option<SystemTime>,
-    checked: Instant,
+    accounts: Accounts,
     cgroups: HashSet<u64>,
     missed: HashMap<u64, Instant>,
     hierarchies: Hierarchies,
@@ -41,9 +37,7 @@ struct Hierarchies {
 impl Enricher {
     pub(super) fn new() -> Self {
         Self {
-            users: HashMap::new(),
-            accounts: modified_accounts(),
-            checked: Instant::now(),
+            accounts: Accounts::default(),
             cgroups: HashSet::new(),
             missed: HashMap::new(),
             hierarchies: Hierarchies::find(),
@@ -105,28 +99,7 @@ impl Enricher {
     }
 
     fn user(&mut self, uid: u32, facts: &mut Vec<Fact>) {
-        if self.checked.elapsed() > ACCOUNTS {
-            self.checked = Instant::now();
-            let accounts = modified_accounts();
-            if accounts != self.accounts {
-                self.accounts = accounts;
-                let known = std::mem::take(&mut self.users);
-                for (uid, before) in known {
-                    let name = user_name(uid);
-                    if name != before {
-                        facts.push(Fact::UserName {
-                            uid,
-                            name: name.clone(),
-                        });
-                    }
-                    self.users.insert(uid, name);
-                }
-            }
-        }
-        if let std::collections::hash_map::Entry::Vacant(entry) = self.users.entry(uid) {
-            let name = entry.insert(user_name(uid)).clone();
-            facts.push(Fact::UserName { uid, name });
-        }
+        self.accounts.tell(uid, facts);
     }
 
     fn cgroup(&mut self, id: u64, pid: u32, facts: &mut Vec<Fact>) {
@@ -151,16 +124,6 @@ impl Enricher {
             }
         }
     }
-}
-
-fn user_name(uid: u32) -> Option<String> {
-    uzers::get_user_by_uid(uid).map(|user| user.name().to_string_lossy().into_owned())
-}
-
-fn modified_accounts() -> Option<SystemTime> {
-    fs::metadata("/etc/passwd")
-        .and_then(|metadata| metadata.modified())
-        .ok()
 }
 
 impl Hierarchies {
@@ -226,19 +189,4 @@ fn walk(root: &Path, inode: u64) -> Option<String> {
         })?;
     let below = found.path().strip_prefix(root).ok()?;
     Some(format!("/{}", below.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tells_each_name_once() {
-        let mut enricher = Enricher::new();
-        let mut facts = Vec::new();
-        enricher.user(0, &mut facts);
-        enricher.user(0, &mut facts);
-        let name = Some("root".to_owned());
-        assert_eq!(facts, [Fact::UserName { uid: 0, name }]);
-    }
 }

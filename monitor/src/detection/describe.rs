@@ -209,7 +209,7 @@ pub(super) fn used(
 }
 
 /// `the retired SSH private key SHA256:… at /srv/key, retired on 2026-05-01 by root`
-fn what(credential: &AlertCredential, now: Timestamp) -> String {
+pub(super) fn what(credential: &AlertCredential, now: Timestamp) -> String {
     let state = match credential.state {
         CredentialState::Decoy => "decoy credential,",
         state => state.as_str(),
@@ -337,7 +337,7 @@ fn date(at: Timestamp) -> String {
         .map_or_else(|| at.to_string(), |at| at.strftime("%Y-%m-%d").to_string())
 }
 
-fn endpoint(to: &AlertDestination) -> String {
+pub(super) fn endpoint(to: &AlertDestination) -> String {
     let address = std::net::SocketAddr::new(to.address, to.port);
     match &to.name {
         Some(name) => format!("{name} ({address})"),

@@ -7,7 +7,7 @@
 
 use super::Detector;
 use crate::attribution::Actor;
-use crate::config::AllowedConfig;
+use crate::config::{ActorPattern, AllowedConfig};
 use crate::model::FileId;
 
 /// Where distributions and administrators put the system's programs.
@@ -29,7 +29,7 @@ const HELPERS: &[&str] = &[
 ];
 
 /// Programs that install others, as root, by scripts of packages.
-const MANAGERS: &[&str] = &[
+pub(super) const MANAGERS: &[&str] = &[
     "dpkg",
     "apt",
     "apt-get",
@@ -42,7 +42,7 @@ const MANAGERS: &[&str] = &[
     "packagekitd",
 ];
 /// What such scripts are run by.
-const INTERPRETERS: &[&str] = &["sh", "dash", "bash", "perl", "busybox", "run-parts"];
+pub(super) const INTERPRETERS: &[&str] = &["sh", "dash", "bash", "perl", "busybox", "run-parts"];
 /// What such scripts do files with.
 const FILE_TOOLS: &[&str] = &[
     "chmod",
@@ -62,7 +62,12 @@ const EDITORS: &[&str] = &["visudo", "vipw", "vigr"];
 impl Detector {
     /// Whether the configuration allows this actor.
     pub(super) fn is_declared(&self, actor: &Actor, config: &AllowedConfig) -> bool {
-        let mut allowed = config.allowed.iter();
+        self.is_allowed(actor, &config.allowed)
+    }
+
+    /// Whether one of these patterns means this actor.
+    pub(super) fn is_allowed(&self, actor: &Actor, allowed: &[ActorPattern]) -> bool {
+        let mut allowed = allowed.iter();
         allowed.any(|pattern| {
             let selectors = &mut actor.selectors.iter();
             selectors.any(|selector| pattern.matches_selector(selector))
@@ -79,7 +84,7 @@ impl Detector {
         self.is_program(actor.task.exe, exe, programs)
     }
 
-    fn is_program(&self, file: FileId, exe: &str, programs: &[&str]) -> bool {
+    pub(super) fn is_program(&self, file: FileId, exe: &str, programs: &[&str]) -> bool {
         system_program(exe).is_some_and(|name| is_one_of(name, programs))
             && self.state.host.has_program_of_root(file, exe)
     }

@@ -6,10 +6,12 @@ mod describe;
 mod fold;
 mod guard;
 mod health;
+mod human;
 mod identity;
 mod insiders;
 mod memory;
 mod metadata;
+mod person;
 mod sockets;
 mod system;
 
@@ -57,6 +59,8 @@ pub struct Detector {
     pub state: State,
     folds: Folds,
     pending: BTreeMap<identity::PendingKey, identity::Pending>,
+    /// Sessions of people as machines that were told of: one is one cause, however long it lasts.
+    sessions: human::Sessions,
 }
 
 impl Detector {
@@ -68,6 +72,7 @@ impl Detector {
             state: State::default(),
             folds,
             pending: BTreeMap::new(),
+            sessions: human::Sessions::default(),
         }
     }
 
@@ -82,9 +87,18 @@ impl Detector {
         outcome.take_ended(ended);
         self.settle_pending(now, &mut findings);
         match &record.fact {
-            Fact::UserName { uid, name } => self.state.host.set_user(*uid, name.as_deref()),
+            Fact::UserName { uid, name, account } => {
+                self.state.host.set_user(*uid, name.as_deref(), *account);
+            }
+            Fact::Container(container) => self.state.host.set_container(container),
+            Fact::Job { task, selector } => {
+                self.state.processes.runs_job(task, selector, now);
+            }
             Fact::CgroupPath { id, path } => self.state.host.set_cgroup(*id, path),
-            Fact::Located(located) => self.state.registry.locate(located, now),
+            Fact::Located(located) => {
+                self.state.host.set_owner(located.file, located.uid);
+                self.state.registry.locate(located, now);
+            }
             Fact::Unlocated { path, .. } => {
                 self.state.registry.unlocate(path, now);
             }
@@ -101,6 +115,7 @@ impl Detector {
                 self.state.processes.started(task, Some(path), now);
                 let actor = self.actor(task, &mut outcome, now);
                 self.retired_identity(&actor, identity::Act::Exec, None, now, &mut findings);
+                self.human_use(&actor, None, now, &mut findings);
             }
             Fact::IdentityChange { task, uid } => {
                 self.identity_change(task, *uid, now, &mut findings);
@@ -115,6 +130,8 @@ impl Detector {
             } => {
                 let actor = self.actor(task, &mut outcome, now);
                 let act = (*file, *access, path.as_deref());
+                // Before this use is noted, so that it is told from the one before.
+                self.human_reads(&actor, act, now, &mut findings);
                 self.file_access(&actor, act, *count, now, &mut findings, &mut outcome);
                 let is_decoy = |of: &Finding| of.alert.id == DetectionId::DecoyTouched;
                 if !findings.iter().any(is_decoy) {
@@ -127,6 +144,7 @@ impl Detector {
                 let actor = self.actor(task, &mut outcome, now);
                 let act = identity::Act::Connect;
                 self.retired_identity(&actor, act, Some(*destination), now, &mut findings);
+                self.human_use(&actor, Some(*destination), now, &mut findings);
                 self.read_then_connect(&actor, *destination, now, &mut findings, &mut outcome);
                 self.metadata_service(&actor, *destination, now, &mut findings);
             }

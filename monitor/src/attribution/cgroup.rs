@@ -51,6 +51,7 @@ impl Placement {
     pub fn user_service(&self) -> Option<(u32, &str)> {
         let unit = self.unit.as_deref();
         let unit = unit.filter(|unit| unit.ends_with(".service") && !is_made_up(unit));
+        let unit = unit.filter(|unit| !is_user_manager(unit));
         Some((self.user_manager?, unit?))
     }
 }

@@ -13,10 +13,10 @@ pub mod fingerprint;
 pub mod inspect;
 pub mod places;
 pub mod recognise;
+pub mod runtimes;
 pub mod secret;
 pub mod watch;
 
-pub use accounts::passwords;
 pub use discovery::{Scan, ScanSummary, scan};
 pub use fingerprint::{FILE as KEY_FILE_NAME, FingerprintKey, KeyError};
 pub use inspect::{InspectError, inspect, inspect_any, inspect_open};

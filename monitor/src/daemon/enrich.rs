@@ -1,30 +1,51 @@
-//! Adds what only the host knows, as facts before the fact that needs it: names of uids and paths
-//! of cgroups.
+//! Adds what only the host knows, as facts before the fact that needs it: names of uids, paths of
+//! cgroups, and containers.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::accounts::Accounts;
+use super::containers::Containers;
 use super::programs::Programs;
+use crate::credential::FingerprintKey;
 use crate::model::{Fact, Origin, Record, Task};
 
 /// Most cgroups whose path is remembered as told, before all are told anew when they are met.
 const CGROUPS: usize = 65_536;
 /// How long a cgroup that was not found is not looked for again.
 const RETRY: Duration = Duration::from_secs(5);
+/// How long a new cgroup may turn out to be a container's, and how often that is asked.
+const PERHAPS: Duration = Duration::from_secs(3);
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 /// Deepest cgroup below its hierarchy's root.
 const DEEPEST: usize = 16;
 
 /// What was told already.
 pub(super) struct Enricher {
     accounts: Accounts,
-    cgroups: HashSet<u64>,
+    cgroups: HashMap<u64, Seen>,
+    containers: Containers,
     missed: HashMap<u64, Instant>,
     hierarchies: Hierarchies,
     programs: Programs,
+}
+
+/// What a cgroup that was told of is.
+enum Seen {
+    /// Not a container's.
+    Plain,
+    /// Perhaps one's: runtimes make the cgroup first and write their state down later.
+    Perhaps {
+        path: String,
+        since: Instant,
+        asked: Instant,
+    },
+    /// A container's.
+    Of(String),
 }
 
 /// Where cgroups are mounted.
@@ -35,10 +56,11 @@ struct Hierarchies {
 }
 
 impl Enricher {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(key: Arc<FingerprintKey>) -> Self {
         Self {
             accounts: Accounts::default(),
-            cgroups: HashSet::new(),
+            cgroups: HashMap::new(),
+            containers: Containers::new(key),
             missed: HashMap::new(),
             hierarchies: Hierarchies::find(),
             programs: Programs::default(),
@@ -103,7 +125,24 @@ impl Enricher {
     }
 
     fn cgroup(&mut self, id: u64, pid: u32, facts: &mut Vec<Fact>) {
-        if id == 0 || self.cgroups.contains(&id) {
+        if id == 0 {
+            return;
+        }
+        if let Some(seen) = self.cgroups.get_mut(&id) {
+            if let Seen::Perhaps { path, since, asked } = seen
+                && asked.elapsed() > ASK_AGAIN
+            {
+                *asked = Instant::now();
+                let is_late = since.elapsed() > PERHAPS;
+                if let Some(container) = self.containers.named(path) {
+                    *seen = Seen::Of(container);
+                } else if is_late {
+                    *seen = Seen::Plain;
+                }
+            }
+            if let Seen::Of(container) = seen {
+                self.containers.tell(container, facts);
+            }
             return;
         }
         if self.missed.get(&id).is_some_and(|at| at.elapsed() < RETRY) {
@@ -114,8 +153,19 @@ impl Enricher {
                 if self.cgroups.len() >= CGROUPS {
                     self.cgroups.clear();
                 }
-                self.cgroups.insert(id);
                 self.missed.remove(&id);
+                let seen = match self.containers.named(&path) {
+                    Some(container) => {
+                        self.containers.tell(&container, facts);
+                        Seen::Of(container)
+                    }
+                    None => Seen::Perhaps {
+                        path: path.clone(),
+                        since: Instant::now(),
+                        asked: Instant::now(),
+                    },
+                };
+                self.cgroups.insert(id, seen);
                 facts.push(Fact::CgroupPath { id, path });
             }
             None => {

@@ -1,6 +1,7 @@
 //! The daemon: starts the parts in order, joins them, and ends them.
 
 mod accounts;
+mod containers;
 mod control;
 mod core;
 mod doctor;

@@ -3,7 +3,7 @@
 //! could have written: not its own root file system, and not the state of rootless runtimes, which lies
 //! in homes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const CONTAINERS: usize = 4_096;
 /// Runtimes write their state while the container starts: it is looked at again after this long.
 const AGAIN: Duration = Duration::from_millis(200);
 /// So many times.
-const TRIES: u32 = 25;
+const TRIES: u32 = 15;
 /// Most directories of a kind that are looked into: namespaces of containerd, volumes of a pod.
 const DIRECTORIES: usize = 64;
 
@@ -49,13 +49,15 @@ pub(super) struct Containers {
     /// `/`, but for tests.
     root: PathBuf,
     key: Arc<FingerprintKey>,
-    told: HashMap<String, Told>,
+    told: HashMap<String, Container>,
+    /// Those that runtimes had not said all of, the first to be looked at again in front.
+    pending: VecDeque<Pending>,
 }
 
-struct Told {
-    container: Option<Container>,
-    at: Instant,
+struct Pending {
+    id: String,
     tries: u32,
+    due: Instant,
 }
 
 impl Containers {
@@ -64,6 +66,7 @@ impl Containers {
             root: PathBuf::from("/"),
             key,
             told: HashMap::new(),
+            pending: VecDeque::new(),
         }
     }
 
@@ -84,29 +87,45 @@ impl Containers {
         places.any(|(path, _)| path.symlink_metadata().is_ok_and(|of| of.is_file()))
     }
 
-    /// What is to be told of a container: nothing when it was, and all was known.
+    /// What is to be told of a container: nothing when it was.
     pub(super) fn tell(&mut self, id: &str, facts: &mut Vec<Fact>) {
-        let (before, tries) = match self.told.get(id) {
-            Some(told) if told.tries >= TRIES || told.at.elapsed() < AGAIN => return,
-            Some(told) => (told.container.clone(), told.tries + 1),
-            None => (None, 0),
-        };
-        let container = self.look_up(id);
-        let is_whole = container.init.is_some()
-            && container.image.is_some()
-            && (container.pod.is_none() || container.service_account.is_some());
-        if before.as_ref() != Some(&container) {
-            facts.push(Fact::Container(Box::new(container.clone())));
+        if self.told.contains_key(id) {
+            return;
         }
         if self.told.len() >= CONTAINERS {
             self.told.clear();
+            self.pending.clear();
         }
-        let told = Told {
-            container: Some(container),
-            at: Instant::now(),
-            tries: if is_whole { TRIES } else { tries },
-        };
-        self.told.insert(id.to_owned(), told);
+        self.look(id, 0, facts);
+    }
+
+    /// Completes what was not all known when it was told, a little later.
+    pub(super) fn look_again(&mut self, facts: &mut Vec<Fact>) {
+        while let Some(pending) = self.pending.front()
+            && pending.due <= Instant::now()
+            && let Some(Pending { id, tries, .. }) = self.pending.pop_front()
+        {
+            self.look(&id, tries + 1, facts);
+        }
+    }
+
+    fn look(&mut self, id: &str, tries: u32, facts: &mut Vec<Fact>) {
+        let container = self.look_up(id);
+        let is_whole = container.init.is_some()
+            && container.device.is_some()
+            && container.image.is_some()
+            && (container.pod.is_none() || container.service_account.is_some());
+        if !is_whole && tries < TRIES {
+            self.pending.push_back(Pending {
+                id: id.to_owned(),
+                tries,
+                due: Instant::now() + AGAIN,
+            });
+        }
+        if self.told.get(id) != Some(&container) {
+            facts.push(Fact::Container(Box::new(container.clone())));
+            self.told.insert(id.to_owned(), container);
+        }
     }
 
     fn look_up(&self, id: &str) -> Container {

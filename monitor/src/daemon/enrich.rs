@@ -70,6 +70,7 @@ impl Enricher {
     /// What has to be known before this record, with the record's time.
     pub(super) fn before(&mut self, record: &Record) -> Vec<Record> {
         let mut facts = Vec::new();
+        self.containers.look_again(&mut facts);
         if let Fact::Exec { task, path }
         | Fact::Running {
             task,
@@ -95,6 +96,7 @@ impl Enricher {
             | Fact::UnixConnect { task, .. }
             | Fact::KeyRead { task, .. }
             | Fact::Capped { task, .. } => self.task(task, &mut facts),
+            Fact::Located(located) => self.user(located.uid, &mut facts),
             Fact::MemoryAccess { task, target, .. } => {
                 self.task(task, &mut facts);
                 self.task(target, &mut facts);

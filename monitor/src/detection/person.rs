@@ -81,7 +81,8 @@ impl Detector {
         let task = &actor.task;
         // What runs in a container has a terminal of the container's: no sign of anybody here.
         let in_container = actor.placement.container.is_some();
-        let terminal = task.tty.as_deref().filter(|_| !in_container);
+        let terminal = self.terminal(actor).filter(|_| !in_container);
+        let terminal = terminal.as_deref();
         if task.login_uid.is_none() && terminal.is_none() {
             return None;
         }
@@ -99,6 +100,21 @@ impl Detector {
                 || terminal.unwrap_or_default().to_owned(),
                 |uid| uid.to_string(),
             ),
+        })
+    }
+
+    /// The terminal of a process, or of a parent in the same session or unit: `su -c` and `runuser -c`
+    /// leave theirs behind.
+    fn terminal(&self, actor: &Actor) -> Option<String> {
+        const DEEPEST: usize = 8;
+        let task = &actor.task;
+        let own = task.tty.clone();
+        own.or_else(|| {
+            let parents = self.state.processes.parents(task).take(DEEPEST);
+            let mut same = parents.map(|parent| &parent.task).take_while(|parent| {
+                (parent.cgroup, parent.cgroup_v1) == (task.cgroup, task.cgroup_v1)
+            });
+            same.find_map(|parent| parent.tty.clone())
         })
     }
 

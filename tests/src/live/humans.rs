@@ -53,10 +53,10 @@ fn a_person_who_acts_as_a_services_account_is_told_of() {
         ("setpriv", &|service| service.runs("sleep", &[&"0.1"])),
         ("python3", &|service| {
             let script =
-                "import os, sys\nos.setuid(int(sys.argv[1]))\nos.execv(sys.argv[2], ['x', '0.1'])";
+                "import os, sys\nos.setuid(int(sys.argv[1]))\nos.execv(sys.argv[2], sys.argv[2:])";
             command(
                 "python3",
-                &[&"-c", &script, &service.uid.to_string(), &sleep],
+                &[&"-c", &script, &service.uid.to_string(), &sleep, &"0.1"],
             )
         }),
     ];
@@ -190,7 +190,7 @@ fn people_as_themselves_and_programs_as_their_own_accounts_are_quiet() {
     own(&command("sudo", &[&"-n", &"-u", &"nobody", &program("id")]));
     // Root starts a program that changes to the account of its service by itself.
     let drops = format!(
-        "$> = $< = {uid}; exec '{id}' or die",
+        "$< = $> = {uid}; exec q({id}) or die",
         uid = service.uid,
         id = program("id").display()
     );

@@ -130,13 +130,7 @@ fn each_kind_of_identity_is_found_and_named() {
     let all = [
         &account, &of_unit, &instance, &transient, &user_unit, &image, &name, &pod,
     ];
-    for key in all {
-        fs::set_permissions(
-            &key.path,
-            std::os::unix::fs::PermissionsExt::from_mode(0o644),
-        )
-        .unwrap();
-    }
+    std::os::unix::fs::chown(&account.path, Some(service.uid), None).unwrap();
     let uid = format!("cwlive-{test}");
     let token = Token::make(&uid, "prod:api");
     let _daemon = Daemon::start(&place);
@@ -209,7 +203,8 @@ fn each_kind_of_identity_is_found_and_named() {
         ),
         ("Kubernetes service account", pod, of_pod, "k8s:sa:prod/api"),
     ] {
-        let mut container = Container::start(&place, "cwlive", &annotations, Some(&key.path));
+        let id = format!("cwlive-{}", kind.replace(' ', "-"));
+        let mut container = Container::start(&place, &id, &annotations, Some(&key.path));
         container.go_on();
         kinds.push((kind, key, named.to_owned()));
     }

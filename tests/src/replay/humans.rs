@@ -100,6 +100,35 @@ fn sudo_and_its_like_make_a_person_a_machine() {
 }
 
 #[test]
+fn a_terminal_that_was_left_behind_is_a_persons_still() {
+    let (mut story, shell) = at_a_terminal();
+    let shell = Task {
+        login_uid: None,
+        ..shell
+    };
+    let su = starts(&mut story, &shell, 20, "/usr/bin/su");
+    let own_session = Task {
+        tty: None,
+        ..su.clone()
+    };
+    hands_over(&mut story, &own_session, 21, SERVICE, "/usr/bin/psql");
+    // What was put elsewhere runs for itself.
+    story.cgroup(5, "/a");
+    let moved = Task {
+        cgroup: 5,
+        ..own_session
+    };
+    hands_over(&mut story, &moved, 22, SERVICE, "/usr/bin/psql");
+    tells(
+        &story,
+        &[
+            "medium CW-209: somebody at terminal pts0 acts as unix:user:svc-legacy by way of /usr/bin/su \
+             and ran /usr/bin/psql (pid 21)",
+        ],
+    );
+}
+
+#[test]
 fn a_program_that_replaces_itself_has_changed_the_uid() {
     let (mut story, shell) = at_a_terminal();
     let setpriv = starts(&mut story, &shell, 20, "/usr/bin/setpriv");

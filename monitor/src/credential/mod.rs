@@ -11,6 +11,7 @@ pub mod accounts;
 pub mod discovery;
 pub mod fingerprint;
 pub mod inspect;
+pub mod jobs;
 pub mod places;
 pub mod recognise;
 pub mod runtimes;

@@ -75,7 +75,7 @@ impl<O: Output> Core<O> {
             output,
             sensor,
             watch,
-            enricher: Enricher::new(Arc::clone(&key)),
+            enricher: Enricher::new(Arc::clone(&key), config.sensor.job_environment),
             key,
             events: 0,
             delays: Delays::new()?,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::accounts::Accounts;
 use super::containers::Containers;
+use super::jobs::Jobs;
 use super::programs::Programs;
 use crate::credential::FingerprintKey;
 use crate::model::{Fact, Origin, Record, Task};
@@ -29,6 +30,8 @@ pub(super) struct Enricher {
     accounts: Accounts,
     cgroups: HashMap<u64, Seen>,
     containers: Containers,
+    /// `None` where environments are not to be read.
+    jobs: Option<Jobs>,
     missed: HashMap<u64, Instant>,
     hierarchies: Hierarchies,
     programs: Programs,
@@ -56,11 +59,12 @@ struct Hierarchies {
 }
 
 impl Enricher {
-    pub(super) fn new(key: Arc<FingerprintKey>) -> Self {
+    pub(super) fn new(key: Arc<FingerprintKey>, reads_jobs: bool) -> Self {
         Self {
             accounts: Accounts::default(),
             cgroups: HashMap::new(),
             containers: Containers::new(key),
+            jobs: reads_jobs.then(Jobs::default),
             missed: HashMap::new(),
             hierarchies: Hierarchies::find(),
             programs: Programs::default(),
@@ -102,6 +106,14 @@ impl Enricher {
                 self.task(target, &mut facts);
             }
             _ => {}
+        }
+        if let Some(jobs) = &mut self.jobs {
+            match &record.fact {
+                Fact::Fork { task } => jobs.forked(task),
+                Fact::Exit { task } => jobs.ended(task),
+                Fact::Exec { task, path } => facts.extend(jobs.started(task, path)),
+                _ => {}
+            }
         }
         let time = record.time;
         facts
@@ -156,6 +168,9 @@ impl Enricher {
                     self.cgroups.clear();
                 }
                 self.missed.remove(&id);
+                if let Some(jobs) = &mut self.jobs {
+                    jobs.cgroup(id, &path);
+                }
                 let seen = match self.containers.named(&path) {
                     Some(container) => {
                         self.containers.tell(&container, facts);

@@ -9,6 +9,7 @@ mod enrich;
 mod followed;
 mod guard;
 mod heartbeat;
+mod jobs;
 mod look;
 mod offline;
 mod output;

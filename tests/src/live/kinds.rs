@@ -100,12 +100,40 @@ fn user_of(place: &Place, key: &SshKey) -> Option<String> {
 #[test]
 fn each_kind_of_identity_is_found_and_named() {
     let _host = shared();
-    let place = Place::new();
+    let place = Place::with("[sensor]\njob_environment = true");
     let service = Account::system();
     let test = std::process::id();
     let key = |name: &str| SshKey::ed25519(place.root().join(name));
     let mut kinds: Vec<(&str, SshKey, String)> = Vec::new();
     let unit = |name: &str| Unit::make(&format!("system.slice/{name}"));
+    let jobs = [
+        (
+            "GitHub job",
+            "actions.runner.org-repo.host",
+            "GITHUB_REPOSITORY=org/repo",
+            "ci:github:org/repo",
+        ),
+        (
+            "GitLab job",
+            "gitlab-runner",
+            "CI_PROJECT_PATH=group/project",
+            "ci:gitlab:group/project",
+        ),
+        (
+            "Jenkins job",
+            "jenkins",
+            "JOB_NAME=team/nightly",
+            "ci:jenkins:team/nightly",
+        ),
+        (
+            "Buildkite job",
+            "buildkite-agent",
+            "BUILDKITE_ORGANIZATION_SLUG=acme BUILDKITE_PIPELINE_SLUG=web",
+            "ci:buildkite:acme/web",
+        ),
+    ];
+    let job_keys = jobs.map(|(kind, ..)| key(&kind.replace(' ', "-")));
+    let liar = key("liar");
     let keys = [
         "account",
         "unit",
@@ -134,7 +162,7 @@ fn each_kind_of_identity_is_found_and_named() {
     let uid = format!("cwlive-{test}");
     let token = Token::make(&uid, "prod:api");
     let _daemon = Daemon::start(&place);
-    for key in all {
+    for key in all.into_iter().chain(&job_keys).chain([&liar]) {
         place.known(&key.path);
     }
 
@@ -180,6 +208,23 @@ fn each_kind_of_identity_is_found_and_named() {
         run(&mut command("sh", &[&"-ec", &line, &"sh", &key.path]));
         kinds.push((kind, key, named));
     }
+
+    for ((kind, unit_name, variables, named), key) in jobs.into_iter().zip(job_keys) {
+        let unit = unit(&format!("{unit_name}.cwlive-{test}.service"));
+        // The runner has no variables of a job, starts a shell that has, and that does the job's work, here
+        // with a lie.
+        let line = format!(
+            "{}; env {variables} sh -ec 'sleep 0.3; GITHUB_REPOSITORY=evil/x JOB_NAME=evil CI_PROJECT_PATH=evil/x \
+             BUILDKITE_PIPELINE_SLUG=evil sh -ec \"cat $0 >/dev/null; true\"; true' \"$1\"; true",
+            unit.enter()
+        );
+        run(&mut command("sh", &[&"-ec", &line, &"sh", &key.path]));
+        kinds.push((kind, key, named.to_owned()));
+    }
+    // The same words, and no runner.
+    let mut lie = command("cat", &[&liar.path]);
+    run(lie.env("GITHUB_REPOSITORY", "org/repo"));
+    kinds.push(("no job, by a lie", liar, "unix:user:root".to_owned()));
 
     let of_pod = json!({
         "io.kubernetes.cri.container-name": "api",

@@ -72,7 +72,7 @@ fn the_shipped_examples_are_valid() {
         }
     }
     examples.retain(|example| !example.is_empty());
-    assert_eq!(examples.len(), 7);
+    assert_eq!(examples.len(), 8);
     for example in examples {
         assert_ne!(parse(&example).unwrap(), Config::default(), "{example}");
     }

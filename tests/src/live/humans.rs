@@ -30,6 +30,9 @@ fn at_a_terminal(doing: &Command) -> Command {
     command("script", &[&"-qec", &line, &"/dev/null"])
 }
 
+/// How a person takes a service's uid and runs something.
+type Way<'a> = &'a dyn Fn(&Account) -> Command;
+
 fn is_of(alert: &Alert, service: &Account) -> bool {
     let identity = alert.identity.as_ref();
     alert.id == HUMAN && identity.is_some_and(|of| of.as_str() == service.selector())
@@ -41,7 +44,7 @@ fn a_person_who_acts_as_a_services_account_is_told_of() {
     let person = Account::new();
     let sleep = program("sleep");
     let sleep = sleep.to_str().unwrap();
-    let ways: [(&str, &dyn Fn(&Account) -> Command); 4] = [
+    let ways: [(&str, Way<'_>); 4] = [
         ("sudo", &|service| {
             command("sudo", &[&"-n", &"-u", &service.name, &sleep, &"0.1"])
         }),

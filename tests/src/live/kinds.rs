@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use monitor::model::Usage;
 use serde_json::json;
 
 use super::containers::Container;
-use super::daemon::{Daemon, Place, shared};
+use super::daemon::{Daemon, Place, patiently, shared};
 use super::host::{Account, Partner, SshKey, command, run};
 
 /// A cgroup as systemd lays it out, where no systemd runs too: in every hierarchy that the daemon may
@@ -206,6 +207,9 @@ fn each_kind_of_identity_is_found_and_named() {
         let line = format!("{}; cat \"$1\" >/dev/null", unit.enter());
         // A child, so that the unit is not left with somebody in it.
         run(&mut command("sh", &[&"-ec", &line, &"sh", &key.path]));
+        // A cgroup that is gone before anybody has asked for its path cannot be named.
+        place.until(kind, || user_of(&place, &key).is_some());
+        drop(unit);
         kinds.push((kind, key, named));
     }
 
@@ -250,6 +254,7 @@ fn each_kind_of_identity_is_found_and_named() {
     ] {
         let id = format!("cwlive-{}", kind.replace(' ', "-"));
         let mut container = Container::start(&place, &id, &annotations, Some(&key.path));
+        std::thread::sleep(patiently(Duration::from_millis(500)));
         container.go_on();
         kinds.push((kind, key, named.to_owned()));
     }

@@ -7,6 +7,7 @@ mod binary;
 mod detections;
 mod folding;
 mod guarding;
+mod humans;
 mod outsiders;
 mod properties;
 mod reaching;

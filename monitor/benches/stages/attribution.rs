@@ -21,7 +21,7 @@ pub(super) fn bench(criterion: &mut Criterion) {
         bare.insert(task(pid).key(), exe);
     }
     for uid in 1000..1005 {
-        host.set_user(uid, Some(&format!("service-{uid}")));
+        host.set_user(uid, Some(&format!("service-{uid}")), None);
     }
     for id in 1..=100 {
         let path = match id % 3 {

@@ -106,6 +106,7 @@ fn before() -> Vec<Record> {
     let users = (1000..1005).map(|uid| Fact::UserName {
         uid,
         name: Some(format!("service-{uid}")),
+        account: None,
     });
     located
         .chain(retired)

@@ -4,7 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::model::FileId;
+use super::cgroup::candidates;
+use crate::model::{Account, Container, FileId, Selector};
 
 /// Half of the cgroups whose paths are kept. Whoever tells of them forgets whom it has told after
 /// as many, so that what is dropped here is told anew when it is met again.
@@ -20,11 +21,15 @@ const NAME_BYTES: usize = 253;
 const LABEL_BYTES: usize = 63;
 /// Half of the programs that are kept. Few hosts have run a tenth of it.
 const PROGRAMS: usize = 16_384;
+/// Half of the containers that are kept: a host has hundreds, and restarts them.
+const CONTAINERS: usize = 4_096;
+/// Half of the credential files whose owners are kept.
+const FILES: usize = 65_536;
 
-/// Names of uids and addresses, paths of cgroups, and what programs lie where.
+/// Names of uids and addresses, paths of cgroups, containers, and what programs lie where.
 #[derive(Debug, Clone, Default)]
 pub struct Host {
-    users: HashMap<u32, String>,
+    users: HashMap<u32, User>,
     /// Cgroups come and go with every session and job, and nothing tells of their end: those that
     /// were told of longest ago are dropped, a generation at a time.
     cgroups: HashMap<u64, String>,
@@ -33,6 +38,17 @@ pub struct Host {
     older_names: HashMap<IpAddr, VecDeque<Arc<str>>>,
     programs: HashMap<FileId, Program>,
     older_programs: HashMap<FileId, Program>,
+    containers: HashMap<String, Container>,
+    older_containers: HashMap<String, Container>,
+    owners: HashMap<FileId, u32>,
+    older_owners: HashMap<FileId, u32>,
+}
+
+/// An account of this host.
+#[derive(Debug, Clone)]
+struct User {
+    name: String,
+    account: Option<Account>,
 }
 
 /// A program of this host.
@@ -51,12 +67,78 @@ impl Program {
 }
 
 impl Host {
-    /// Takes in the name of a uid, or that it has none.
-    pub fn set_user(&mut self, uid: u32, name: Option<&str>) {
+    /// Takes in the name of a uid and what account it is, or that it has none.
+    pub fn set_user(&mut self, uid: u32, name: Option<&str>, account: Option<Account>) {
         match name {
-            Some(name) => self.users.insert(uid, name.to_owned()),
+            Some(name) => self.users.insert(
+                uid,
+                User {
+                    name: name.to_owned(),
+                    account,
+                },
+            ),
             None => self.users.remove(&uid),
         };
+    }
+
+    /// What account a uid is.
+    pub fn account(&self, uid: u32) -> Option<Account> {
+        self.users.get(&uid)?.account
+    }
+
+    /// What account a selector names.
+    pub fn account_of(&self, selector: &Selector) -> Option<Account> {
+        let text = selector.as_str();
+        if let Some(uid) = text.strip_prefix("unix:uid:") {
+            return self.account(uid.parse().ok()?);
+        }
+        let name = text.strip_prefix("unix:user:")?;
+        let user = self.users.values().find(|user| user.name == name)?;
+        user.account
+    }
+
+    /// Takes in what a runtime says of a container.
+    pub fn set_container(&mut self, container: &Container) {
+        if self.containers.len() >= CONTAINERS && !self.containers.contains_key(&container.id) {
+            self.older_containers = std::mem::take(&mut self.containers);
+        }
+        self.containers
+            .insert(container.id.clone(), container.clone());
+    }
+
+    /// A container by its id.
+    pub fn container(&self, id: &str) -> Option<&Container> {
+        let known = self.containers.get(id);
+        known.or_else(|| self.older_containers.get(id))
+    }
+
+    /// The container that a part of a cgroup's path names, for ids that people have chosen.
+    pub fn container_in(&self, path: &str) -> Option<&Container> {
+        if self.containers.is_empty() && self.older_containers.is_empty() {
+            return None;
+        }
+        candidates(path).find_map(|part| self.container(part))
+    }
+
+    /// The container whose root file system is on a device that no other has.
+    pub fn container_on(&self, device: u64) -> Option<&Container> {
+        let all = self.containers.values();
+        all.chain(self.older_containers.values())
+            .find(|container| container.device == Some(device))
+    }
+
+    /// Takes in who owns a file with credentials.
+    pub fn set_owner(&mut self, file: FileId, uid: u32) {
+        if self.owners.len() >= FILES && !self.owners.contains_key(&file) {
+            self.older_owners = std::mem::take(&mut self.owners);
+        }
+        self.owners.insert(file, uid);
+    }
+
+    /// Who owns a file with credentials.
+    pub fn owner(&self, file: FileId) -> Option<u32> {
+        let known = self.owners.get(&file);
+        known.or_else(|| self.older_owners.get(&file)).copied()
     }
 
     /// Takes in the path of a cgroup.
@@ -134,7 +216,7 @@ impl Host {
 
     /// The name of a uid.
     pub fn user(&self, uid: u32) -> Option<&str> {
-        self.users.get(&uid).map(String::as_str)
+        self.users.get(&uid).map(|user| user.name.as_str())
     }
 
     /// The path of a cgroup.

@@ -5,9 +5,9 @@ mod cgroup;
 mod host;
 mod process;
 
-pub use cgroup::{Placement, placement};
+pub use cgroup::{Placement, candidates, is_container_name, placement};
 pub use host::Host;
-pub use process::{Holder, Process, Processes, Reading, Recent};
+pub use process::{Holder, Process, Processes, Reading, Recent, Switch};
 
 use crate::model::{AlertAncestor, AlertProcess, Selector, Task, Timestamp};
 
@@ -41,14 +41,32 @@ impl Actor {
             .cgroup(task.cgroup_v1)
             .map(placement)
             .unwrap_or_default();
-        let placement = v2.or(v1);
+        let mut placement = v2.or(v1);
+        if placement.container.is_none() {
+            // An id that somebody chose is known by the runtime's state only.
+            let paths = [task.cgroup, task.cgroup_v1].into_iter();
+            let mut paths = paths.filter_map(|id| host.cgroup(id));
+            let of = paths.find_map(|path| host.container_in(path));
+            placement.container = of.map(|of| of.id.clone());
+        }
         let user = host.user(task.uid).map(str::to_owned);
         let mut selectors = Vec::with_capacity(4);
-        if let Some(container) = &placement.container {
-            selectors.push(Selector::container_id(container));
+        selectors.extend(processes.job(task).cloned());
+        if let Some(id) = &placement.container {
+            match host.container(id) {
+                Some(container) => selectors.extend(container.selectors()),
+                None => selectors.push(Selector::container_id(id)),
+            }
         }
-        if let Some(unit) = placement.service() {
+        if let Some(unit) = placement.named_service() {
             selectors.push(Selector::systemd_unit(unit));
+            selectors.extend(Selector::systemd_template(unit));
+        }
+        if let Some((uid, unit)) = placement.user_service() {
+            let number = uid.to_string();
+            let user = host.user(uid).unwrap_or(&number);
+            selectors.push(Selector::systemd_user_unit(user, unit));
+            selectors.extend(Selector::systemd_user_template(user, unit));
         }
         selectors.extend(unix_selectors(task.uid, host));
         Self {
@@ -78,10 +96,10 @@ impl Actor {
         let same_rights =
             task.uid == of.uid && (of.euid == of.uid || [task.uid, task.euid].contains(&of.euid));
         let slice = &self.placement.user_slice;
-        let same_slice = slice.is_some()
-            && *slice == other.placement.user_slice
-            && self.placement.container == other.placement.container;
-        same_rights && (same_slice || self.identity() == other.identity())
+        let same_slice = slice.is_some() && *slice == other.placement.user_slice;
+        // Containers of one image are one identity, and still apart.
+        let same_container = self.placement.container == other.placement.container;
+        same_rights && same_container && (same_slice || self.identity() == other.identity())
     }
 
     /// As alerts carry it.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::is_forgotten;
 use crate::model::{
-    AlertAncestor, AlertCredential, CredentialState, FileId, Fingerprint, ProcessKey, Task,
-    Timestamp,
+    AlertAncestor, AlertCredential, CredentialState, FileId, Fingerprint, ProcessKey, Selector,
+    Task, Timestamp,
 };
 
 /// Most processes that are kept. Beyond it those that have ended go first.
@@ -35,6 +35,36 @@ pub struct Process {
     /// Whether its program was there before anybody looked, so that it may have read more than is
     /// known.
     from_before: bool,
+    switch: Option<Switch>,
+    job: Option<Selector>,
+}
+
+/// How a process came to its uid: the program that gave it to it, or to the parent that it has it from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Switch {
+    /// The process that did it.
+    pub by: ProcessKey,
+    /// That program's inode.
+    pub file: FileId,
+    /// That program's path, where it is known.
+    pub exe: Option<Arc<str>>,
+}
+
+impl Switch {
+    fn by(process: &Process) -> Self {
+        Self {
+            by: process.task.key(),
+            file: process.task.exe,
+            exe: process.exe.clone(),
+        }
+    }
+}
+
+impl Process {
+    /// The path of its executable.
+    pub fn exe(&self) -> Option<&str> {
+        self.exe.as_deref()
+    }
 }
 
 /// A credential as it stood when it was read.
@@ -100,6 +130,10 @@ impl Processes {
     /// A process and its program: at start, or after exec.
     pub fn started(&mut self, task: &Task, exe: Option<&str>, now: Timestamp) {
         let process = self.known(task, now);
+        if process.task.uid != task.uid {
+            // It has changed its uid since its last program began, or since it was forked.
+            process.switch = Some(Switch::by(process));
+        }
         process.task = task.clone();
         process.from_before = false;
         process.forked = false;
@@ -324,6 +358,41 @@ impl Processes {
         })
     }
 
+    /// A task's parents, nearest first, each as it was when its program began.
+    pub fn parents(&self, task: &Task) -> impl Iterator<Item = &Process> {
+        let mut next = self.table.get(&task.key()).map(|known| known.parent);
+        next = next.or_else(|| Some(task.parent()));
+        std::iter::from_fn(move || {
+            let key = next.take().filter(|key| key.pid != 0)?;
+            let parent = self.table.get(&key)?;
+            next = Some(parent.parent).filter(|above| *above != key);
+            Some(parent)
+        })
+    }
+
+    /// What gave a task its uid. `None` where nobody saw it change.
+    pub fn switch(&self, task: &Task) -> Option<Switch> {
+        let process = self.table.get(&task.key())?;
+        if process.task.uid == task.uid {
+            process.switch.clone()
+        } else {
+            Some(Switch::by(process))
+        }
+    }
+
+    /// Notes that a task, and with it all that it starts, runs a job.
+    pub fn runs_job(&mut self, task: &Task, job: &Selector, now: Timestamp) {
+        self.known(task, now).job = Some(job.clone());
+    }
+
+    /// The job that a task runs.
+    pub fn job(&self, task: &Task) -> Option<&Selector> {
+        let process = self.table.get(&task.key());
+        // Of a process that nothing was heard of yet the parent tells.
+        let process = process.or_else(|| self.table.get(&task.parent()))?;
+        process.job.as_ref()
+    }
+
     /// What a task, or one that it was forked from, has read within `window`.
     pub fn has_read(&self, task: &Task, window: Duration, now: Timestamp) -> Vec<Recent> {
         self.table
@@ -346,7 +415,19 @@ impl Processes {
         if !self.table.contains_key(&task.key()) {
             self.make_room(now);
         }
+        // What runs under another uid than its parent began with was given it there.
+        let parent = self.table.get(&task.parent());
+        let switch = parent.and_then(|parent| {
+            if parent.task.uid == task.uid {
+                parent.switch.clone()
+            } else {
+                Some(Switch::by(parent))
+            }
+        });
+        let job = parent.and_then(|parent| parent.job.clone());
         self.table.entry(task.key()).or_insert_with(|| Process {
+            switch,
+            job,
             task: task.clone(),
             exe: None,
             parent: task.parent(),

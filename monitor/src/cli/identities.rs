@@ -33,7 +33,12 @@ pub(super) fn identities(args: &IdentitiesArgs, commands: &dyn Commands) -> Comm
             Response::Identities(rows) => Some(rows),
             _ => None,
         },
-        |store| Ok(views::identities(&commands.registry(&store.load()?))),
+        |store| {
+            Ok(views::identities(
+                &commands.registry(&store.load()?),
+                |_| None,
+            ))
+        },
     )?;
     output::answer(rows.as_slice(), args.output, table)
 }
@@ -42,6 +47,7 @@ fn table(rows: &[IdentityView]) -> String {
     let mut table = Rows::new(&[
         "STATE",
         "IDENTITY",
+        "ACCOUNT",
         "FIRST SEEN",
         "LAST SEEN",
         "CREDENTIALS",
@@ -51,6 +57,7 @@ fn table(rows: &[IdentityView]) -> String {
         table.add([
             state(row.state),
             (&row.selector).into(),
+            optional(row.account),
             optional(row.first_seen.map(seconds)),
             optional(row.last_seen.map(seconds)),
             row.credentials_used.into(),

@@ -44,6 +44,8 @@ pub struct DetectionConfig {
     /// `[[environment]]`: for `CW-211`.
     #[serde(skip)]
     pub environments: Vec<Environment>,
+    /// For `CW-209`: which identities are machines', and who may act as one.
+    pub human_use: HumanUseConfig,
     /// Detections that raise nothing.
     pub disabled: Vec<DetectionId>,
 }
@@ -70,6 +72,7 @@ impl Default for DetectionConfig {
             harvest: HarvestConfig::default(),
             declared_users: Vec::new(),
             environments: Vec::new(),
+            human_use: HumanUseConfig::default(),
             disabled: Vec::new(),
         }
     }
@@ -81,6 +84,25 @@ impl Default for DetectionConfig {
 pub struct AllowedConfig {
     /// Identities and executables.
     pub allowed: Vec<ActorPattern>,
+}
+
+/// What a person may do as a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct HumanUseConfig {
+    /// Machine identities that people may act as, and executables that they may run as any.
+    pub allowed: Vec<ActorPattern>,
+    /// Accounts that are machines' although they look like a person's: a uid of the range for
+    /// people, and a shell.
+    pub machines: Vec<ActorPattern>,
+}
+
+impl HumanUseConfig {
+    /// Whether an identity was declared a machine's.
+    pub fn is_machine(&self, selector: &Selector) -> bool {
+        let mut machines = self.machines.iter();
+        machines.any(|pattern| pattern.matches_selector(selector))
+    }
 }
 
 /// Who may ask a cloud's metadata service for credentials.

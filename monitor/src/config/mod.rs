@@ -13,7 +13,9 @@ mod users;
 
 use std::path::Path;
 
-pub use detection::{ActorPattern, AllowedConfig, DetectionConfig, MetadataServiceConfig};
+pub use detection::{
+    ActorPattern, AllowedConfig, DetectionConfig, HumanUseConfig, MetadataServiceConfig,
+};
 pub use error::{ConfigError, Problem};
 pub use life::LifeConfig;
 pub use registry_files::load_registry;
@@ -144,6 +146,7 @@ fn read_detection<'i>(reader: &mut Reader<'i>, mut value: Value<'i>) -> Detectio
         _ => None,
     };
     let metadata_service = inner("metadata_service");
+    let human_use = inner("human_use");
     let allowed = ["process_memory", "control_sockets", "system_secrets"]
         .map(|name| (format!("[detection.{name}]"), inner(name)));
     let learned = inner("users");
@@ -152,6 +155,7 @@ fn read_detection<'i>(reader: &mut Reader<'i>, mut value: Value<'i>) -> Detectio
     let harvest = harvest.and_then(|inner| reader.section("[detection.harvest]", inner));
     let metadata_service =
         metadata_service.and_then(|inner| reader.section("[detection.metadata_service]", inner));
+    let human_use = human_use.and_then(|inner| reader.section("[detection.human_use]", inner));
     let [process_memory, control_sockets, system_secrets] = allowed.map(|(place, inner)| {
         let inner = inner.and_then(|inner| reader.section(&place, inner));
         inner.unwrap_or_default()
@@ -164,6 +168,7 @@ fn read_detection<'i>(reader: &mut Reader<'i>, mut value: Value<'i>) -> Detectio
     }
     detection.users = learned.unwrap_or_default();
     detection.harvest = harvest.unwrap_or_default();
+    detection.human_use = human_use.unwrap_or_default();
     detection.process_memory = process_memory;
     detection.control_sockets = control_sockets;
     detection.system_secrets = system_secrets;

@@ -107,6 +107,9 @@ pub struct SensorConfig {
     pub heartbeat: Duration,
     /// Whether what resolvers answer is read, which gives addresses their names.
     pub dns: bool,
+    /// Whether the environment of jobs below CI runners is read for the project's name. It takes
+    /// `CAP_SYS_PTRACE`, which the daemon drops otherwise.
+    pub job_environment: bool,
 }
 
 impl Default for SensorConfig {
@@ -120,6 +123,7 @@ impl Default for SensorConfig {
             rate_cap: 4_096,
             heartbeat: Duration::from_secs(4),
             dns: true,
+            job_environment: false,
         }
     }
 }

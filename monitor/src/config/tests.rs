@@ -77,7 +77,7 @@ fn the_shipped_examples_are_valid() {
         }
     }
     examples.retain(|example| !example.is_empty());
-    assert_eq!(examples.len(), 11);
+    assert_eq!(examples.len(), 12);
     for example in examples {
         assert_ne!(parse(&example).unwrap(), Config::default(), "{example}");
     }
@@ -102,7 +102,11 @@ fn a_whole_file_is_taken() {
         allowed = ["/opt/agent/bin/*", "systemd:unit:ci.service"]
         [detection.system_secrets]
         allowed = ["systemd:unit:backup.service"]
+        [detection.human_use]
+        allowed = ["unix:user:postgres"]
+        machines = ["unix:user:svc-*"]
         [sensor]
+        job_environment = true
         ring_bytes = 65536
         wakeup_interval = "5ms"
         permission_events = false
@@ -118,6 +122,9 @@ fn a_whole_file_is_taken() {
     assert_eq!(config.detection.metadata_service.allowed.len(), 1);
     assert_eq!(config.detection.control_sockets.allowed.len(), 2);
     assert_eq!(config.detection.system_secrets.allowed.len(), 1);
+    assert_eq!(config.detection.human_use.allowed.len(), 1);
+    assert_eq!(config.detection.human_use.machines.len(), 1);
+    assert!(config.sensor.job_environment);
     assert_eq!(config.detection.process_memory.allowed, []);
     assert_eq!(config.sensor.ring_bytes, 65536);
     assert!(!config.sensor.permission_events);
@@ -228,7 +235,7 @@ proptest! {
 
     #[test]
     fn no_values_make_it_panic(
-        section in "\\[{1,2}(discovery|detection|sensor|sinks|control|x|detection\\.metadata_service|detection\\.system_secrets)\\]{1,2}",
+        section in "\\[{1,2}(discovery|detection|sensor|sinks|control|x|detection\\.metadata_service|detection\\.system_secrets|detection\\.human_use)\\]{1,2}",
         key in "(roots|type|address|ring_bytes|fold_max|allowed|group|[a-zé]{1,5})",
         value in "(\"[^\"\\\\]{0,20}\"|-?[0-9]{1,20}|\\[\\]|true|\\{a=1\\}|1979-05-27|nan)",
     ) {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::life::{RotationView, TransitionView};
 use crate::model::{
-    Alert, Backend, Capability, CredentialKind, CredentialState, Exception, Fingerprint, Selector,
-    Timestamp, Usage, time::rfc3339,
+    Account, Alert, Backend, Capability, CredentialKind, CredentialState, Exception, Fingerprint,
+    Selector, Timestamp, Usage, time::rfc3339,
 };
 
 /// JSON is UTF-8 and a path need not be: one file with an odd name, which any user can make, must
@@ -316,6 +316,9 @@ pub struct CredentialView {
 pub struct IdentityView {
     /// Its name.
     pub selector: Selector,
+    /// What kind of account it is, for unix accounts of a running daemon's host.
+    #[serde(default)]
+    pub account: Option<Account>,
     /// Its state now.
     pub state: CredentialState,
     /// Since when it is retired.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::protocol::{CredentialView, IdentityView};
-use crate::model::{CredentialState, Selector, Timestamp};
+use crate::model::{Account, CredentialState, Selector, Timestamp};
 use crate::registry::{CredentialEntry, Registry};
 
 /// Every credential, as of `now`.
@@ -47,8 +47,12 @@ fn credential(registry: &Registry, entry: &CredentialEntry, now: Timestamp) -> C
     }
 }
 
-/// Every identity that acted or was spoken of.
-pub fn identities(registry: &Registry) -> Vec<IdentityView> {
+/// Every identity that acted or was spoken of; `account` tells what account a selector names, where
+/// somebody knows the host.
+pub fn identities(
+    registry: &Registry,
+    account: impl Fn(&Selector) -> Option<Account>,
+) -> Vec<IdentityView> {
     registry
         .identities()
         .map(|(selector, entry)| {
@@ -58,6 +62,7 @@ pub fn identities(registry: &Registry) -> Vec<IdentityView> {
                 .filter(|said| said.state != CredentialState::Active);
             IdentityView {
                 selector: selector.clone(),
+                account: account(selector),
                 state: said.map_or(CredentialState::Active, |said| said.state),
                 retired_at: said.map(|said| said.since),
                 retired_by: said.map(|said| said.by.clone()),

@@ -7,11 +7,14 @@
 //! [`discovery`] walks the places where credentials lie, [`watch`] hears of files as they appear,
 //! [`mod@inspect`] opens one file, and [`mod@recognise`] says what is in it.
 
+pub mod accounts;
 pub mod discovery;
 pub mod fingerprint;
 pub mod inspect;
+pub mod jobs;
 pub mod places;
 pub mod recognise;
+pub mod runtimes;
 pub mod secret;
 pub mod watch;
 

@@ -11,7 +11,7 @@ use super::rotation;
 use super::target::{self, TargetError};
 use crate::control::protocol::{Delay, HookStatus, SinkStatus, Status};
 use crate::control::{PeerUser, Request, Response, life, views};
-use crate::model::{CredentialState, Fact, Target, Timestamp, Usage};
+use crate::model::{CredentialState, Fact, Selector, Target, Timestamp, Usage};
 use crate::registry::Registry;
 use crate::storage::{Mode, Store, Write};
 
@@ -57,7 +57,9 @@ pub(super) async fn answer(
             Response::Credentials(views::credentials(registry, core.sensor.now()))
         }
         Request::Identities => {
-            Response::Identities(views::identities(&core.detector.state.registry))
+            let state = &core.detector.state;
+            let account = |of: &Selector| state.host.account_of(of);
+            Response::Identities(views::identities(&state.registry, account))
         }
         Request::Alerts { limit } => alerts(limit, core, context).await,
         Request::Usage => {

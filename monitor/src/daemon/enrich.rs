@@ -1,34 +1,54 @@
-//! Adds what only the host knows, as facts before the fact that needs it: names of uids and paths
-//! of cgroups.
+//! Adds what only the host knows, as facts before the fact that needs it: names of uids, paths of
+//! cgroups, and containers.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use super::accounts::Accounts;
+use super::containers::Containers;
+use super::jobs::Jobs;
 use super::programs::Programs;
+use crate::credential::FingerprintKey;
 use crate::model::{Fact, Origin, Record, Task};
 
 /// Most cgroups whose path is remembered as told, before all are told anew when they are met.
 const CGROUPS: usize = 65_536;
 /// How long a cgroup that was not found is not looked for again.
 const RETRY: Duration = Duration::from_secs(5);
-/// How often it is asked whether accounts have changed. An account that is made anew may get the uid
-/// of one that has just gone, and act at once.
-const ACCOUNTS: Duration = Duration::from_millis(10);
+/// How long a new cgroup may turn out to be a container's, and how often that is asked.
+const PERHAPS: Duration = Duration::from_secs(3);
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 /// Deepest cgroup below its hierarchy's root.
 const DEEPEST: usize = 16;
 
 /// What was told already.
 pub(super) struct Enricher {
-    users: HashMap<u32, Option<String>>,
-    accounts: Option<SystemTime>,
-    checked: Instant,
-    cgroups: HashSet<u64>,
+    accounts: Accounts,
+    cgroups: HashMap<u64, Seen>,
+    containers: Containers,
+    /// `None` where environments are not to be read.
+    jobs: Option<Jobs>,
     missed: HashMap<u64, Instant>,
     hierarchies: Hierarchies,
     programs: Programs,
+}
+
+/// What a cgroup that was told of is.
+enum Seen {
+    /// Not a container's.
+    Plain,
+    /// Perhaps one's: runtimes make the cgroup first and write their state down later.
+    Perhaps {
+        path: String,
+        since: Instant,
+        asked: Instant,
+    },
+    /// A container's.
+    Of(String),
 }
 
 /// Where cgroups are mounted.
@@ -39,12 +59,12 @@ struct Hierarchies {
 }
 
 impl Enricher {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(key: Arc<FingerprintKey>, reads_jobs: bool) -> Self {
         Self {
-            users: HashMap::new(),
-            accounts: modified_accounts(),
-            checked: Instant::now(),
-            cgroups: HashSet::new(),
+            accounts: Accounts::default(),
+            cgroups: HashMap::new(),
+            containers: Containers::new(key),
+            jobs: reads_jobs.then(Jobs::default),
             missed: HashMap::new(),
             hierarchies: Hierarchies::find(),
             programs: Programs::default(),
@@ -54,6 +74,7 @@ impl Enricher {
     /// What has to be known before this record, with the record's time.
     pub(super) fn before(&mut self, record: &Record) -> Vec<Record> {
         let mut facts = Vec::new();
+        self.containers.look_again(&mut facts);
         if let Fact::Exec { task, path }
         | Fact::Running {
             task,
@@ -79,11 +100,20 @@ impl Enricher {
             | Fact::UnixConnect { task, .. }
             | Fact::KeyRead { task, .. }
             | Fact::Capped { task, .. } => self.task(task, &mut facts),
+            Fact::Located(located) => self.user(located.uid, &mut facts),
             Fact::MemoryAccess { task, target, .. } => {
                 self.task(task, &mut facts);
                 self.task(target, &mut facts);
             }
             _ => {}
+        }
+        if let Some(jobs) = &mut self.jobs {
+            match &record.fact {
+                Fact::Fork { task } => jobs.forked(task),
+                Fact::Exit { task } => jobs.ended(task),
+                Fact::Exec { task, path } => facts.extend(jobs.started(task, path)),
+                _ => {}
+            }
         }
         let time = record.time;
         facts
@@ -105,32 +135,28 @@ impl Enricher {
     }
 
     fn user(&mut self, uid: u32, facts: &mut Vec<Fact>) {
-        if self.checked.elapsed() > ACCOUNTS {
-            self.checked = Instant::now();
-            let accounts = modified_accounts();
-            if accounts != self.accounts {
-                self.accounts = accounts;
-                let known = std::mem::take(&mut self.users);
-                for (uid, before) in known {
-                    let name = user_name(uid);
-                    if name != before {
-                        facts.push(Fact::UserName {
-                            uid,
-                            name: name.clone(),
-                        });
-                    }
-                    self.users.insert(uid, name);
-                }
-            }
-        }
-        if let std::collections::hash_map::Entry::Vacant(entry) = self.users.entry(uid) {
-            let name = entry.insert(user_name(uid)).clone();
-            facts.push(Fact::UserName { uid, name });
-        }
+        self.accounts.tell(uid, facts);
     }
 
     fn cgroup(&mut self, id: u64, pid: u32, facts: &mut Vec<Fact>) {
-        if id == 0 || self.cgroups.contains(&id) {
+        if id == 0 {
+            return;
+        }
+        if let Some(seen) = self.cgroups.get_mut(&id) {
+            if let Seen::Perhaps { path, since, asked } = seen
+                && asked.elapsed() > ASK_AGAIN
+            {
+                *asked = Instant::now();
+                let is_late = since.elapsed() > PERHAPS;
+                if let Some(container) = self.containers.named(path) {
+                    *seen = Seen::Of(container);
+                } else if is_late {
+                    *seen = Seen::Plain;
+                }
+            }
+            if let Seen::Of(container) = seen {
+                self.containers.tell(container, facts);
+            }
             return;
         }
         if self.missed.get(&id).is_some_and(|at| at.elapsed() < RETRY) {
@@ -141,8 +167,22 @@ impl Enricher {
                 if self.cgroups.len() >= CGROUPS {
                     self.cgroups.clear();
                 }
-                self.cgroups.insert(id);
                 self.missed.remove(&id);
+                if let Some(jobs) = &mut self.jobs {
+                    jobs.cgroup(id, &path);
+                }
+                let seen = match self.containers.named(&path) {
+                    Some(container) => {
+                        self.containers.tell(&container, facts);
+                        Seen::Of(container)
+                    }
+                    None => Seen::Perhaps {
+                        path: path.clone(),
+                        since: Instant::now(),
+                        asked: Instant::now(),
+                    },
+                };
+                self.cgroups.insert(id, seen);
                 facts.push(Fact::CgroupPath { id, path });
             }
             None => {
@@ -151,16 +191,6 @@ impl Enricher {
             }
         }
     }
-}
-
-fn user_name(uid: u32) -> Option<String> {
-    uzers::get_user_by_uid(uid).map(|user| user.name().to_string_lossy().into_owned())
-}
-
-fn modified_accounts() -> Option<SystemTime> {
-    fs::metadata("/etc/passwd")
-        .and_then(|metadata| metadata.modified())
-        .ok()
 }
 
 impl Hierarchies {
@@ -226,19 +256,4 @@ fn walk(root: &Path, inode: u64) -> Option<String> {
         })?;
     let below = found.path().strip_prefix(root).ok()?;
     Some(format!("/{}", below.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tells_each_name_once() {
-        let mut enricher = Enricher::new();
-        let mut facts = Vec::new();
-        enricher.user(0, &mut facts);
-        enricher.user(0, &mut facts);
-        let name = Some("root".to_owned());
-        assert_eq!(facts, [Fact::UserName { uid: 0, name }]);
-    }
 }

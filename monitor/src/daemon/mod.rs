@@ -1,6 +1,8 @@
 //! The daemon: starts the parts in order, joins them, and ends them.
 
+mod accounts;
 mod allow;
+mod containers;
 mod control;
 mod core;
 mod doctor;
@@ -8,6 +10,7 @@ mod enrich;
 mod followed;
 mod guard;
 mod heartbeat;
+mod jobs;
 mod look;
 mod offline;
 mod output;

@@ -181,7 +181,7 @@ mod tests {
         );
         assert_eq!(views[1].reason, None);
 
-        let rows = views::identities(&registry);
+        let rows = views::identities(&registry, |_| None);
         let rows: Vec<_> = rows
             .iter()
             .map(|row| (row.selector.as_str(), row.state, row.credentials_used))

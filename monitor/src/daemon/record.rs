@@ -26,13 +26,13 @@ use crate::storage::{Mode, Snapshot, Store};
 /// # Errors
 /// When nothing can be watched, or the file cannot be written.
 pub fn record(args: &RecordArgs) -> CommandResult {
-    privileges::keep_what_is_needed(None);
-    startup::runtime()?.block_on(recording(args))
+    let config = startup::load_config(args.config.as_deref())?;
+    privileges::keep_what_is_needed(None, config.sensor.job_environment);
+    startup::runtime()?.block_on(recording(args, config))
 }
 
-async fn recording(args: &RecordArgs) -> CommandResult {
+async fn recording(args: &RecordArgs, config: Config) -> CommandResult {
     let state_dir = args.state_dir.as_path();
-    let config = startup::load_config(args.config.as_deref())?;
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)

@@ -44,7 +44,10 @@ pub struct RunOptions {
 /// When the configuration is wrong, another daemon runs, or nothing can be watched.
 pub fn run(options: &RunOptions) -> CommandResult {
     let config = load_config(options.config.as_deref())?;
-    privileges::keep_what_is_needed(config.control.group.as_deref());
+    privileges::keep_what_is_needed(
+        config.control.group.as_deref(),
+        config.sensor.job_environment,
+    );
     let runtime = runtime()?;
     let result = runtime.block_on(daemon(options, &config));
     // A reader that never reads would hold a thread of stdout for ever.

@@ -209,7 +209,7 @@ pub(super) fn used(
 }
 
 /// `the retired SSH private key SHA256:… at /srv/key, retired on 2026-05-01 by root`
-fn what(credential: &AlertCredential, now: Timestamp) -> String {
+pub(super) fn what(credential: &AlertCredential, now: Timestamp) -> String {
     let state = match credential.state {
         CredentialState::Decoy => "decoy credential,",
         state => state.as_str(),

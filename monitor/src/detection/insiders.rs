@@ -29,7 +29,7 @@ const HELPERS: &[&str] = &[
 ];
 
 /// Programs that install others, as root, by scripts of packages.
-const MANAGERS: &[&str] = &[
+pub(super) const MANAGERS: &[&str] = &[
     "dpkg",
     "apt",
     "apt-get",
@@ -42,7 +42,7 @@ const MANAGERS: &[&str] = &[
     "packagekitd",
 ];
 /// What such scripts are run by.
-const INTERPRETERS: &[&str] = &["sh", "dash", "bash", "perl", "busybox", "run-parts"];
+pub(super) const INTERPRETERS: &[&str] = &["sh", "dash", "bash", "perl", "busybox", "run-parts"];
 /// What such scripts do files with.
 const FILE_TOOLS: &[&str] = &[
     "chmod",

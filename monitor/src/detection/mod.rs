@@ -10,6 +10,7 @@ mod fold;
 mod guard;
 mod harvest;
 mod health;
+mod human;
 mod identity;
 mod insiders;
 mod life;
@@ -19,6 +20,7 @@ mod life_long;
 mod memory;
 mod metadata;
 mod outsider;
+mod person;
 mod reuse;
 mod sockets;
 mod system;
@@ -87,6 +89,8 @@ pub struct Detector {
     harvests: harvest::Harvests,
     /// What operators allowed.
     pub exceptions: Exceptions,
+    /// Sessions of people as machines that were told of: one is one cause, however long it lasts.
+    sessions: human::Sessions,
 }
 
 impl Detector {
@@ -103,6 +107,7 @@ impl Detector {
             reviewed: None,
             harvests: harvest::Harvests::default(),
             exceptions: Exceptions::default(),
+            sessions: human::Sessions::default(),
         }
     }
 
@@ -122,11 +127,18 @@ impl Detector {
         outcome.take_ended(ended);
         self.settle_pending(now, &mut findings);
         match &record.fact {
-            Fact::UserName { uid, name } => self.state.host.set_user(*uid, name.as_deref()),
+            Fact::UserName { uid, name, account } => {
+                self.state.host.set_user(*uid, name.as_deref(), *account);
+            }
+            Fact::Container(container) => self.state.host.set_container(container),
+            Fact::Job { task, selector } => {
+                self.state.processes.runs_job(task, selector, now);
+            }
             Fact::CgroupPath { id, path } => self.state.host.set_cgroup(*id, path),
             Fact::Located(located) => {
                 outcome.learned = self.state.registry.users.locate(located, now);
                 self.located(located, now, &mut outcome);
+                self.state.host.set_owner(located.file, located.uid);
                 let followed = outcome.learned.followed.clone();
                 self.forget_followed(&followed, &mut outcome);
             }
@@ -149,6 +161,7 @@ impl Detector {
                 self.state.processes.started(task, Some(path), now);
                 let actor = self.actor(task, &mut outcome, now);
                 self.retired_identity(&actor, identity::Act::Exec, None, now, &mut findings);
+                self.human_use(&actor, None, now, &mut findings);
             }
             Fact::IdentityChange { task, uid } => {
                 self.identity_change(task, *uid, now, &mut findings);
@@ -163,6 +176,8 @@ impl Detector {
             } => {
                 let actor = self.actor(task, &mut outcome, now);
                 let act = (*file, *access, path.as_deref());
+                // Before this use is noted, so that it is told from the one before.
+                self.human_reads(&actor, act, now, &mut findings);
                 self.file_access(&actor, act, *count, now, &mut findings, &mut outcome);
                 let is_decoy = |of: &Finding| of.alert.id == DetectionId::DecoyTouched;
                 if !findings.iter().any(is_decoy) {
@@ -175,6 +190,7 @@ impl Detector {
                 let actor = self.actor(task, &mut outcome, now);
                 let act = identity::Act::Connect;
                 self.retired_identity(&actor, act, Some(*destination), now, &mut findings);
+                self.human_use(&actor, Some(*destination), now, &mut findings);
                 self.read_then_connect(&actor, *destination, now, &mut findings, &mut outcome);
                 self.stale_connects(&actor, *destination, now, &mut findings);
                 self.metadata_service(&actor, *destination, now, &mut findings);

@@ -53,6 +53,7 @@ detections! {
     SystemSecret = "CW-208",
     Reuse = "CW-210",
     WrongEnvironment = "CW-211",
+    HumanUse = "CW-209",
     HookFailed = "CW-901",
     EventsLost = "CW-902",
     NotWatched = "CW-903",

@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Credential, CredentialState, CredentialUser, Exception, FileId, Fingerprint, Gap, Learning,
-    LocatedFile, Origin, Relied, Rhythm, Selector, Succession, Task, Timestamp, Usage,
+    Account, Container, Credential, CredentialState, CredentialUser, Exception, FileId,
+    Fingerprint, Gap, Learning, LocatedFile, Origin, Relied, Rhythm, Selector, Succession, Task,
+    Timestamp, Usage,
 };
 
 /// A fact and when it happened.
@@ -179,6 +180,9 @@ pub enum Fact {
         uid: u32,
         /// Its name; `None` when it has lost it.
         name: Option<String>,
+        /// What kind of account it is; `None` where it has none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        account: Option<Account>,
     },
     /// The path of a cgroup on this host.
     CgroupPath {
@@ -186,6 +190,15 @@ pub enum Fact {
         id: u64,
         /// The path below the hierarchy's mount point.
         path: String,
+    },
+    /// A container of this host, as its runtime describes it.
+    Container(Box<Container>),
+    /// A process began to run a job of a CI system, as its environment says.
+    Job {
+        /// The process, a descendant of the system's runner.
+        task: Task,
+        /// The job's name: `ci:github:org/repo`.
+        selector: Selector,
     },
     /// What lies at the path by which a process runs its program, as the daemon itself finds it
     /// there. A process can have mounts of its own, and so its own `/usr/bin/ssh`; that is another

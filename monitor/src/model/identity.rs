@@ -17,11 +17,13 @@ const FAMILIES: &[(&str, &str)] = &[
     ("unix:user:", "unix:user:svc-backup"),
     ("unix:uid:", "unix:uid:998"),
     ("systemd:unit:", "systemd:unit:backup.service"),
+    ("systemd:user-unit:", "systemd:user-unit:ana/sync.service"),
     ("container:id:", "container:id:3f4a…"),
     (
         "container:image:",
         "container:image:registry.example/api:1.4",
     ),
+    ("container:name:", "container:name:web"),
     ("k8s:sa:", "k8s:sa:prod/api"),
     ("k8s:pod:", "k8s:pod:prod/api-7d9f"),
     ("ci:", "ci:github:org/repo"),
@@ -50,9 +52,61 @@ impl Selector {
         Self(format!("systemd:unit:{unit}").into())
     }
 
+    /// `systemd:unit:TEMPLATE@.service`, which holds for every instance of a template: what is
+    /// declared for `backup@.service` is declared for `backup@etc.service`. `None` for a unit that
+    /// is no instance.
+    pub fn systemd_template(unit: &str) -> Option<Self> {
+        let template = template(unit)?;
+        Some(Self(format!("systemd:unit:{template}").into()))
+    }
+
+    /// `systemd:user-unit:USER/UNIT`: a unit of a user's own manager. SPIRE has no word for it, and
+    /// `systemd:unit:` alone would let any user make a unit that is taken for the system's of the
+    /// same name.
+    pub fn systemd_user_unit(user: &str, unit: &str) -> Self {
+        Self(format!("systemd:user-unit:{user}/{unit}").into())
+    }
+
+    /// `systemd:user-unit:USER/TEMPLATE@.service`, as [`Self::systemd_template`].
+    pub fn systemd_user_template(user: &str, unit: &str) -> Option<Self> {
+        let template = template(unit)?;
+        Some(Self(format!("systemd:user-unit:{user}/{template}").into()))
+    }
+
     /// `container:id:ID`
     pub fn container_id(id: &str) -> Self {
         Self(format!("container:id:{id}").into())
+    }
+
+    /// `container:image:IMAGE`; `None` for a text that is no image's name.
+    pub fn container_image(image: &str) -> Option<Self> {
+        format!("container:image:{image}").parse().ok()
+    }
+
+    /// `container:name:NAME`; `None` for a text that is no name.
+    pub fn container_name(name: &str) -> Option<Self> {
+        format!("container:name:{name}").parse().ok()
+    }
+
+    /// `k8s:pod:NAMESPACE/POD`; `None` for texts that are no names.
+    pub fn kubernetes_pod(namespace: &str, pod: &str) -> Option<Self> {
+        format!("k8s:pod:{namespace}/{pod}").parse().ok()
+    }
+
+    /// `k8s:sa:NAMESPACE/NAME`; `None` for texts that are no names.
+    pub fn kubernetes_account(namespace: &str, name: &str) -> Option<Self> {
+        format!("k8s:sa:{namespace}/{name}").parse().ok()
+    }
+
+    /// `ci:SYSTEM:JOB`; `None` for a text that is no job's name.
+    pub fn ci_job(system: &str, job: &str) -> Option<Self> {
+        format!("ci:{system}:{job}").parse().ok()
+    }
+
+    /// Whether it names a machine actor and no person. What a unix account is, its name does not
+    /// tell.
+    pub fn is_machine(&self) -> bool {
+        !["human:", "unix:"].iter().any(|of| self.0.starts_with(of))
     }
 
     /// The whole selector as text.
@@ -64,6 +118,13 @@ impl Selector {
     pub fn looks_like(text: &str) -> bool {
         FAMILIES.iter().any(|(prefix, _)| text.starts_with(prefix))
     }
+}
+
+/// `backup@.service` of `backup@etc.service`.
+fn template(unit: &str) -> Option<String> {
+    let (name, rest) = unit.split_once('@')?;
+    let (instance, ending) = rest.rsplit_once('.')?;
+    (!name.is_empty() && !instance.is_empty()).then(|| format!("{name}@.{ending}"))
 }
 
 impl fmt::Display for Selector {
@@ -105,6 +166,22 @@ impl From<Selector> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instance_is_named_by_its_template_too() {
+        for (unit, template) in [
+            ("backup@etc.service", Some("systemd:unit:backup@.service")),
+            ("a@b.c.service", Some("systemd:unit:a@.service")),
+            ("backup@.service", None),
+            ("backup.service", None),
+            ("@x.service", None),
+        ] {
+            let told = Selector::systemd_template(unit);
+            assert_eq!(told.as_ref().map(Selector::as_str), template, "{unit}");
+        }
+        let told = Selector::systemd_user_template("ana", "sync@mail.service").unwrap();
+        assert_eq!(told.as_str(), "systemd:user-unit:ana/sync@.service");
+    }
 
     #[test]
     fn a_selector_needs_a_known_family_and_a_name() {

@@ -2,8 +2,10 @@
 //!
 //! This module does no input or output and knows no other module.
 
+pub mod account;
 pub mod alert;
 pub mod backend;
+pub mod container;
 pub mod credential;
 pub mod fact;
 pub mod guard;
@@ -16,11 +18,13 @@ pub mod time;
 pub mod usage;
 pub mod user;
 
+pub use account::{Account, AccountClass, Password};
 pub use alert::{
     Alert, AlertAncestor, AlertCredential, AlertDestination, AlertProcess, AlertStatus,
     DetectionId, Evidence, Severity,
 };
 pub use backend::{Backend, Capability};
+pub use container::Container;
 pub use credential::{
     Credential, CredentialKind, CredentialState, FileId, Fingerprint, LocatedFile,
 };

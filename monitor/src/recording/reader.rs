@@ -146,7 +146,11 @@ mod tests {
         let mut writer = Writer::new(&mut file, "6.18").unwrap();
         for (time, uid) in [(5, 0), (7, 1000)] {
             let name = Some("ana".to_owned());
-            let fact = Fact::UserName { uid, name };
+            let fact = Fact::UserName {
+                uid,
+                name,
+                account: None,
+            };
             let time = Timestamp(time);
             writer.write(&Record { time, fact }).unwrap();
         }

@@ -217,17 +217,25 @@ pub(super) struct Account {
 static ACCOUNTS: Mutex<()> = Mutex::new(());
 
 impl Account {
+    /// A person's.
     pub(super) fn new() -> Self {
+        Self::with(&["--shell", "/bin/sh"])
+    }
+
+    /// A service's: a uid below those of people, and no shell.
+    pub(super) fn system() -> Self {
+        Self::with(&["--system", "--shell", "/usr/sbin/nologin"])
+    }
+
+    fn with(options: &[&str]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!(
             "cwlive-{}-{}",
             std::process::id(),
             NEXT.fetch_add(1, Ordering::Relaxed)
         );
-        change_accounts(&mut command(
-            "useradd",
-            &[&"--no-create-home", &"--shell", &"/bin/sh", &name],
-        ));
+        let mut useradd = command("useradd", &[&"--no-create-home"]);
+        change_accounts(useradd.args(options).arg(&name));
         let id = |flag: &str| -> u32 {
             let done = run(&mut command("id", &[&flag, &name]));
             let text = String::from_utf8(done.output.stdout).unwrap();

@@ -2,6 +2,7 @@
 //!
 //! These tests need root. They never skip: a machine on which one cannot run is a finding.
 
+mod containers;
 mod daemon;
 mod host;
 
@@ -16,7 +17,9 @@ mod flooding;
 mod folding;
 mod guarding;
 mod holding;
+mod humans;
 mod identities;
+mod kinds;
 mod ladders;
 mod moving;
 mod namespaces;

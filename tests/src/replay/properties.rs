@@ -5,10 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use monitor::config::DetectionConfig;
 use monitor::detection::Detector;
 use monitor::model::{
-    Access, Alert, AlertStatus, Credential, CredentialKind, CredentialState, CredentialUser,
-    DetectionId, Exception, Fact, FileId, Fingerprint, Gap, Learning, LocatedFile, MemoryAccess,
-    Origin, Protocol, Record, RegistryChange, Relied, Rhythm, Selector, Sender, Severity,
-    Succession, Target, Task, Timestamp, Usage, UsageKey,
+    Access, Account, AccountClass, Alert, AlertStatus, Container, Credential, CredentialKind,
+    CredentialState, CredentialUser, DetectionId, Exception, Fact, FileId, Fingerprint, Gap,
+    Learning, LocatedFile, MemoryAccess, Origin, Password, Protocol, Record, RegistryChange,
+    Relied, Rhythm, Selector, Sender, Severity, Succession, Target, Task, Timestamp, Usage,
+    UsageKey,
 };
 use monitor::recording::{self, Writer};
 use proptest::collection::vec;
@@ -237,6 +238,20 @@ fn known() -> impl Strategy<Value = Fact> {
     ]
 }
 
+fn account() -> impl Strategy<Value = Option<Account>> {
+    let class = select(vec![
+        AccountClass::Root,
+        AccountClass::System,
+        AccountClass::Regular,
+        AccountClass::Nobody,
+    ]);
+    option::of((class, any::<bool>()).prop_map(|(class, shell)| Account {
+        class,
+        shell,
+        password: Password::Unknown,
+    }))
+}
+
 fn host() -> impl Strategy<Value = Fact> {
     let name = option::of(select(vec!["a", "b", ""]).prop_map(str::to_owned));
     let path = prop_oneof![
@@ -245,7 +260,27 @@ fn host() -> impl Strategy<Value = Fact> {
         any::<String>(),
     ];
     prop_oneof![
-        (uid(), name).prop_map(|(uid, name)| Fact::UserName { uid, name }),
+        (uid(), name, account()).prop_map(|(uid, name, account)| Fact::UserName {
+            uid,
+            name,
+            account,
+        }),
+        (
+            text(),
+            option::of(text()),
+            option::of(0..9_u32),
+            option::of(0..4_u64)
+        )
+            .prop_map(|(id, image, init, device)| {
+                Fact::Container(Box::new(Container {
+                    id,
+                    image,
+                    init,
+                    device,
+                    ..Container::default()
+                }))
+            }),
+        (task(), selector()).prop_map(|(task, selector)| Fact::Job { task, selector }),
         (0..4_u64, path).prop_map(|(id, path)| Fact::CgroupPath { id, path }),
         (file(), text()).prop_map(|(file, path)| Fact::Unlocated {
             file,

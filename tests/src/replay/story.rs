@@ -69,7 +69,11 @@ impl Story {
 
     pub(super) fn user(&mut self, uid: u32, name: Option<&str>) {
         let name = name.map(str::to_owned);
-        self.fact(Fact::UserName { uid, name });
+        self.fact(Fact::UserName {
+            uid,
+            name,
+            account: None,
+        });
     }
 
     pub(super) fn cgroup(&mut self, id: u64, path: &str) {

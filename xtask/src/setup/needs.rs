@@ -77,7 +77,7 @@ const KEYS: Program = Program {
     why: "tests and benchmarks: makes real SSH keys",
 };
 
-const TEST_PROGRAMS: [Program; 8] = [
+const TEST_PROGRAMS: [Program; 10] = [
     Program {
         name: "rsyslogd",
         package: "rsyslog",
@@ -113,6 +113,16 @@ const TEST_PROGRAMS: [Program; 8] = [
         name: "setpriv",
         package: "util-linux",
         why: "tests: programs under other accounts",
+    },
+    Program {
+        name: "sudo",
+        package: "sudo",
+        why: "tests: people who act as a service's account",
+    },
+    Program {
+        name: "runc",
+        package: "runc",
+        why: "tests: real containers",
     },
 ];
 

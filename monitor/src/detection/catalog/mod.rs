@@ -86,6 +86,7 @@ catalog! {
     SystemSecret: cw208,
     Reuse: cw210,
     WrongEnvironment: cw211,
+    HumanUse: cw209,
     HookFailed: cw901,
     EventsLost: cw902,
     NotWatched: cw903,

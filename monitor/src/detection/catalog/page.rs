@@ -24,7 +24,7 @@ const NHI: [(&str, &str, &str); 10] = [
     ("NHI7", "Long-lived secrets", ""),
     ("NHI8", "Environment isolation", "Not yet."),
     ("NHI9", "NHI reuse", "Not yet."),
-    ("NHI10", "Human use of NHI", "Not yet."),
+    ("NHI10", "Human use of NHI", ""),
 ];
 
 /// The page of one detection, in Markdown.

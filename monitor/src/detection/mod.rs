@@ -8,6 +8,7 @@ mod guard;
 mod health;
 mod identity;
 mod insiders;
+mod leaked;
 mod memory;
 mod metadata;
 mod sockets;
@@ -57,6 +58,7 @@ pub struct Detector {
     pub state: State,
     folds: Folds,
     pending: BTreeMap<identity::PendingKey, identity::Pending>,
+    leaks: leaked::Leaks,
 }
 
 impl Detector {
@@ -68,6 +70,7 @@ impl Detector {
             state: State::default(),
             folds,
             pending: BTreeMap::new(),
+            leaks: leaked::Leaks::default(),
         }
     }
 
@@ -84,7 +87,10 @@ impl Detector {
         match &record.fact {
             Fact::UserName { uid, name } => self.state.host.set_user(*uid, name.as_deref()),
             Fact::CgroupPath { id, path } => self.state.host.set_cgroup(*id, path),
-            Fact::Located(located) => self.state.registry.locate(located, now),
+            Fact::Located(located) => {
+                self.state.registry.locate(located, now);
+                self.leaked_file(located, now, &mut findings);
+            }
             Fact::Unlocated { path, .. } => {
                 self.state.registry.unlocate(path, now);
             }
@@ -95,10 +101,12 @@ impl Detector {
             Fact::Fork { task } => self.state.processes.forked(task, now),
             Fact::Exit { task } => {
                 self.state.processes.ended(task, now);
+                self.state.registry.held.release(task.key());
                 self.settle_exited(task, &mut findings);
             }
             Fact::Exec { task, path } => {
                 self.state.processes.started(task, Some(path), now);
+                self.state.registry.held.release(task.key());
                 let actor = self.actor(task, &mut outcome, now);
                 self.retired_identity(&actor, identity::Act::Exec, None, now, &mut findings);
             }
@@ -199,6 +207,20 @@ impl Detector {
                 let ended = self.folds.end_of(DetectionId::HookFailed, hook);
                 outcome.take_ended(ended);
             }
+            Fact::Holds {
+                task,
+                place,
+                credential,
+            } => self.holds(task, place, credential, now, &mut findings, &mut outcome),
+            Fact::Logged {
+                path,
+                owner,
+                credential,
+            } => self.logged(path, *owner, credential, now, &mut findings),
+            Fact::Exposed { file, path } => self.exposed(*file, path, now, &mut findings),
+            Fact::Restored => self.leaks.restored(),
+            Fact::Searched => self.searched(now, &mut findings),
+            Fact::KernelKeys { keys } => self.state.registry.held.set_keys(keys),
             Fact::SocketClose { .. } | Fact::Tick => {}
             Fact::Stopping { signal, from } => findings.push(self.stopping(signal, from, now)),
             Fact::Gap { gap } => findings.push(guard::gap(gap, now)),

@@ -45,6 +45,7 @@ detections! {
     MemoryScrape = "CW-206",
     ControlSocket = "CW-207",
     SystemSecret = "CW-208",
+    LeakedByPlace = "CW-213",
     HookFailed = "CW-901",
     EventsLost = "CW-902",
     NotWatched = "CW-903",

@@ -59,6 +59,7 @@ pub enum CredentialKind {
     Keytab,
     ShadowPassword,
     Jwt,
+    ApiToken,
     /// Declared or retired by path; its content has no shape that is known.
     Opaque,
 }
@@ -88,6 +89,7 @@ impl CredentialKind {
             Self::Keytab => "Kerberos keytab",
             Self::ShadowPassword => "shadow passwords",
             Self::Jwt => "JSON web token",
+            Self::ApiToken => "API token",
             Self::Opaque => "declared secret",
         }
     }

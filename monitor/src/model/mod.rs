@@ -7,6 +7,7 @@ pub mod backend;
 pub mod credential;
 pub mod fact;
 pub mod guard;
+pub mod held;
 pub mod identity;
 pub mod path;
 pub mod system_file;
@@ -24,6 +25,7 @@ pub use credential::{
 };
 pub use fact::{Access, Fact, MemoryAccess, Protocol, Record, RegistryChange, Target};
 pub use guard::{Gap, Origin, Relied, Sender};
+pub use held::{HeldIn, KernelKey};
 pub use identity::Selector;
 pub use system_file::SystemFile;
 pub use task::{ProcessKey, Task};

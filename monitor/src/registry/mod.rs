@@ -1,15 +1,22 @@
 //! Which credentials and identities there are, in which state, and how they were used. Pure.
 
+mod files;
 mod guarded;
+mod held;
+mod owner;
 mod usage;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use files::FileFacts;
+use files::Files;
 pub use guarded::GuardedFile;
 use guarded::GuardedFiles;
-pub use usage::UsageMap;
+pub use held::{Held, HeldAt};
+pub use owner::OwnerFrom;
+pub use usage::{UsageMap, UseSummary};
 
 use crate::model::{
     Credential, CredentialKind, CredentialState, FileId, Fingerprint, LocatedFile, RegistryChange,
@@ -110,8 +117,11 @@ pub struct Registry {
     paths: BTreeMap<PathBuf, Declared>,
     departed: HashMap<FileId, Departed>,
     guarded: GuardedFiles,
+    facts: Files,
     /// Who used what.
     pub usage: UsageMap,
+    /// What lies elsewhere than in files.
+    pub held: Held,
 }
 
 /// What lay in a file until its last path was forgotten.
@@ -143,6 +153,7 @@ impl Registry {
             return;
         }
         self.places.insert(located.path.clone(), located.file);
+        self.facts.locate(located);
         let at = self.files.entry(located.file).or_default();
         for credential in &located.credentials {
             let entry = self
@@ -185,6 +196,7 @@ impl Registry {
             return None;
         }
         self.files.remove(&file);
+        self.facts.forget(file);
         if self.departed.len() >= DEPARTED {
             self.departed.retain(|_, of| now.since(of.at) <= QUEUED);
         }
@@ -280,6 +292,16 @@ impl Registry {
     /// The system's own file that lies there.
     pub fn guarded(&self, file: FileId) -> Option<&GuardedFile> {
         self.guarded.get(file)
+    }
+
+    /// What the file system says of a file that holds credentials.
+    pub fn file_facts(&self, file: FileId) -> Option<FileFacts> {
+        self.facts.get(file)
+    }
+
+    /// Notes that every account can read a file.
+    pub fn expose(&mut self, file: FileId) {
+        self.facts.expose(file);
     }
 
     /// Whether acts on a file are of interest: it holds a credential, or is the system's own.

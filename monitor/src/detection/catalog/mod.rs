@@ -78,6 +78,7 @@ catalog! {
     MemoryScrape: cw206,
     ControlSocket: cw207,
     SystemSecret: cw208,
+    LeakedByPlace: cw213,
     HookFailed: cw901,
     EventsLost: cw902,
     NotWatched: cw903,

@@ -120,6 +120,16 @@ fn view(path: &str) -> CredentialView {
         expires: None,
         last_used: Some(TIME),
         uses: 3,
+        owner_from: None,
+        first_seen: Some(TIME),
+        first_used: Some(TIME),
+        last_used_by: None,
+        last_used_with: None,
+        users: 1,
+        files: Vec::new(),
+        held: Vec::new(),
+        logs: Vec::new(),
+        findings: Vec::new(),
     }
 }
 

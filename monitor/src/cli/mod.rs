@@ -1,6 +1,7 @@
 //! The command line: a subcommand a file. What the clients of a daemon do is here; what a daemon
 //! does comes in by [`Commands`].
 
+mod accounts;
 mod alerts;
 mod args;
 mod check;
@@ -16,9 +17,11 @@ mod output;
 mod query;
 mod record;
 mod replay;
+mod report;
 mod restore;
 mod retire;
 mod run;
+mod select;
 mod status;
 mod table;
 mod target;
@@ -106,6 +109,8 @@ enum Command {
     Identities(identities::IdentitiesArgs),
     Alerts(alerts::AlertsArgs),
     Usage(usage::UsageArgs),
+    #[command(subcommand)]
+    Report(report::ReportCommand),
     Retire(retire::RetireArgs),
     Restore(restore::RestoreArgs),
     Record(RecordArgs),
@@ -134,6 +139,7 @@ fn dispatch(command: Command, commands: &dyn Commands) -> CommandResult {
         Command::Identities(args) => identities::identities(&args, commands),
         Command::Alerts(args) => alerts::alerts(&args),
         Command::Usage(args) => usage::usage(&args),
+        Command::Report(of) => report::report(&of, commands),
         Command::Retire(args) => retire::retire(&args, commands),
         Command::Restore(args) => restore::restore(&args, commands),
         Command::Record(args) => commands.record(&args),

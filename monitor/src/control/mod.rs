@@ -4,6 +4,7 @@
 pub mod client;
 mod connection;
 mod error;
+mod findings;
 mod peer;
 pub mod protocol;
 pub mod server;

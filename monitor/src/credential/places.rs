@@ -39,6 +39,7 @@ pub fn staging() -> Vec<PathBuf> {
 
 /// Basenames that tell by themselves, all lowercase or as the tools write them.
 const NAMES: &[&str] = &[
+    ".bash_history",
     ".dockercfg",
     ".dockerconfigjson",
     ".git-credentials",
@@ -46,6 +47,7 @@ const NAMES: &[&str] = &[
     ".npmrc",
     ".pypirc",
     ".vault-token",
+    ".zsh_history",
     "_netrc",
     "accessTokens.json",
     "application_default_credentials.json",

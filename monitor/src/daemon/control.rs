@@ -57,6 +57,10 @@ pub(super) async fn answer(
         Request::Identities => {
             Response::Identities(views::identities(&core.detector.state.registry))
         }
+        Request::Inventory => {
+            let registry = &core.detector.state.registry;
+            Response::Inventory(Box::new(views::inventory(registry, core.sensor.now())))
+        }
         Request::Alerts { limit } => alerts(limit, core, context).await,
         Request::Usage => {
             let state = &core.detector.state;

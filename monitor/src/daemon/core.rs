@@ -8,7 +8,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::enrich::Enricher;
+use super::exposure;
 use super::followed::{Followed, is_opaque};
+use super::holders::Holders;
 use super::look;
 use crate::config::Config;
 use crate::credential::{FingerprintKey, Found, WatchHandle, inspect, inspect_any, places};
@@ -43,6 +45,7 @@ pub(super) struct Core<O> {
     pub(super) sensor: Arc<Sensor>,
     /// `None` only in the moment before it is handed over.
     watch: Option<WatchHandle>,
+    holders: Option<Holders>,
     pub(super) key: Arc<FingerprintKey>,
     pub(super) events: u64,
     pub(super) delays: Delays,
@@ -67,6 +70,7 @@ impl<O: Output> Core<O> {
         output: O,
         sensor: Arc<Sensor>,
         watch: Option<WatchHandle>,
+        holders: Option<Holders>,
         key: Arc<FingerprintKey>,
         state_dir: &Path,
     ) -> anyhow::Result<Self> {
@@ -75,6 +79,7 @@ impl<O: Output> Core<O> {
             output,
             sensor,
             watch,
+            holders,
             key,
             events: 0,
             delays: Delays::new()?,
@@ -113,6 +118,7 @@ impl<O: Output> Core<O> {
                 self.declared.insert(path.clone());
             }
         }
+        self.look_into(record);
         let outcome = self.detector.step(record);
         if matches!(record.fact, Fact::Registry(_)) {
             self.sensor.forget_repeats();
@@ -124,6 +130,22 @@ impl<O: Output> Core<O> {
         if !outcome.alerts.is_empty() {
             self.raised += outcome.alerts.len() as u64;
             self.output.alerts(outcome.alerts).await;
+        }
+    }
+
+    /// Has it looked at what a program was given.
+    fn look_into(&self, record: &Record) {
+        let Some(holders) = &self.holders else {
+            return;
+        };
+        if let Fact::Exec { task, .. } | Fact::Running { task, .. } = &record.fact
+            && task.pid != std::process::id()
+        {
+            let ago = self.sensor.now().since(task.start);
+            match &record.fact {
+                Fact::Exec { .. } => holders.started(task, ago),
+                _ => holders.running(task, ago),
+            }
         }
     }
 
@@ -196,6 +218,7 @@ impl<O: Output> Core<O> {
                     truncated = summary.truncated,
                     "looked through the roots for credentials"
                 );
+                self.fact(Fact::Searched).await;
             }
             Found::Overflow => {
                 let hook = "inotify".to_owned();
@@ -226,11 +249,17 @@ impl<O: Output> Core<O> {
         }
         self.followed.follow(&located);
         self.want(&located);
+        let is_exposed = exposure::is_exposed(&located);
         self.take(Record {
             time,
             fact: Fact::Located(located),
         })
         .await;
+        if is_exposed {
+            let path = path.clone();
+            let fact = Fact::Exposed { file, path };
+            self.take(Record { time, fact }).await;
+        }
         if let Err(error) = self.sensor.watch_file(file, &path) {
             tracing::warn!(error, "a credential file is not fully watched");
         }

@@ -19,6 +19,8 @@ const NEEDED: [Capability; 3] = [
     Capability::CAP_DAC_READ_SEARCH,
     Capability::CAP_SETUID,
 ];
+/// To read the environment of processes of others, where that is configured.
+const FOR_ENVIRONMENTS: Capability = Capability::CAP_SYS_PTRACE;
 /// To give the control socket to a group, where one is configured.
 const FOR_THE_GROUP: Capability = Capability::CAP_CHOWN;
 /// To attach the program that sees packets at a cgroup before Linux 6.9, and to listen to the process
@@ -34,7 +36,7 @@ const OOM_SCORE: &str = "-900";
 /// Drops every other capability of this thread and of what it starts, and gives up what it could
 /// gain. Call it before the first thread: each has its own. What cannot be done is a line in the
 /// log, for the daemon works all the same.
-pub(super) fn keep_what_is_needed(group: Option<&str>) {
+pub(super) fn keep_what_is_needed(group: Option<&str>, environments: bool) {
     // Before the capability that this needs is gone. Where even root has it not, the unit sets it.
     if let Err(error) = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE) {
         tracing::info!(%error, "the kernel may end this daemon when memory runs out");
@@ -42,6 +44,7 @@ pub(super) fn keep_what_is_needed(group: Option<&str>) {
     raise_limits();
     let mut needed = CapsHashSet::from(NEEDED);
     needed.extend(group.map(|_| FOR_THE_GROUP));
+    needed.extend(environments.then_some(FOR_ENVIRONMENTS));
     needed.extend(sensor::needs_net_admin().then_some(FOR_OLD_KERNELS));
     needed.extend(sensor::reads_paths_from_proc().then_some(FOR_PROC));
     let steps = [

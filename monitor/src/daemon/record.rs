@@ -26,7 +26,7 @@ use crate::storage::{Mode, Snapshot, Store};
 /// # Errors
 /// When nothing can be watched, or the file cannot be written.
 pub fn record(args: &RecordArgs) -> CommandResult {
-    privileges::keep_what_is_needed(None);
+    privileges::keep_what_is_needed(None, false);
     startup::runtime()?.block_on(recording(args))
 }
 
@@ -63,7 +63,7 @@ async fn run(
     output: Recorded<std::fs::File>,
     snapshot: &Snapshot,
 ) -> CommandResult {
-    let mut parts = Parts::start(config, state_dir)?;
+    let mut parts = Parts::start(config, state_dir, false)?;
     let mut core: Core<_> = parts.core(config, output, state_dir)?;
     startup::restore(&mut core, config, snapshot).await?;
     say(&format!(
@@ -82,6 +82,7 @@ async fn run(
         tokio::select! {
             Some(batch) = parts.batches.recv() => core.batch(batch).await,
             Some(found) = parts.found.recv() => core.found(found).await,
+            Some(fact) = parts.held.recv() => core.fact(fact).await,
             _ = tick.tick() => {
                 core.tick().await;
                 let flushed = core.output.writer.flush();

@@ -44,7 +44,10 @@ pub struct RunOptions {
 /// When the configuration is wrong, another daemon runs, or nothing can be watched.
 pub fn run(options: &RunOptions) -> CommandResult {
     let config = load_config(options.config.as_deref())?;
-    privileges::keep_what_is_needed(config.control.group.as_deref());
+    privileges::keep_what_is_needed(
+        config.control.group.as_deref(),
+        config.discovery.environments,
+    );
     let runtime = runtime()?;
     let result = runtime.block_on(daemon(options, &config));
     // A reader that never reads would hold a thread of stdout for ever.
@@ -133,6 +136,7 @@ pub(super) async fn restore<O: Output>(
         core.take(record).await;
     }
     core.output.restored();
+    core.fact(Fact::Restored).await;
     // Nobody watched meanwhile: what is stored says where to look, and not what is there.
     for (_, stored) in &snapshot.files {
         core.look_again(stored).await;
@@ -155,7 +159,7 @@ async fn daemon(options: &RunOptions, config: &Config) -> CommandResult {
     end_open_alerts(&mut store, &snapshot)?;
     let sinks = Sinks::open(&sinks(config, options.output)).map_err(anyhow::Error::from)?;
     let storage = StorageHandle::start(store)?;
-    let mut parts = Parts::start(config, &state_dir)?;
+    let mut parts = Parts::start(config, &state_dir, config.discovery.environments)?;
     let mut core = parts.core(config, Stored::new(storage.clone(), sinks), &state_dir)?;
     let (changes, declared_in) = restore(&mut core, config, &snapshot).await?;
     let now = Timestamp::now();

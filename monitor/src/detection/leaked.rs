@@ -8,26 +8,13 @@ use super::describe;
 use super::fold::{Cause, Finding};
 use super::{Detector, Outcome};
 use crate::attribution::Actor;
+use crate::model::is_history;
 use crate::model::{
     Alert, Credential, CredentialState, DetectionId, FileId, Fingerprint, HeldIn, LocatedFile,
     Severity, Task, Timestamp, UsageKey,
 };
 use crate::registry::HeldAt;
 
-/// Files in which shells and clients keep the lines that were typed.
-const HISTORIES: &[&str] = &[
-    ".ash_history",
-    ".bash_history",
-    ".history",
-    ".mysql_history",
-    ".node_repl_history",
-    ".psql_history",
-    ".python_history",
-    ".rediscli_history",
-    ".sh_history",
-    ".zsh_history",
-    "fish_history",
-];
 /// Most places that are remembered as told. Beyond it a place may be told again.
 const TOLD: usize = 65_536;
 /// Paths that a digest names.
@@ -306,12 +293,6 @@ impl Detector {
             registry.standing(entry, None, now).state == CredentialState::Decoy
         })
     }
-}
-
-/// Whether a file is where lines that were typed are kept.
-fn is_history(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| HISTORIES.contains(&name))
 }
 
 /// `in 2 files that every account can read (/a, /b)`

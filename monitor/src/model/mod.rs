@@ -25,7 +25,7 @@ pub use credential::{
 };
 pub use fact::{Access, Fact, MemoryAccess, Protocol, Record, RegistryChange, Target};
 pub use guard::{Gap, Origin, Relied, Sender};
-pub use held::{HeldIn, KernelKey};
+pub use held::{HeldIn, KernelKey, is_history};
 pub use identity::Selector;
 pub use system_file::SystemFile;
 pub use task::{ProcessKey, Task};

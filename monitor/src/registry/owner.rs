@@ -3,11 +3,14 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::{CredentialEntry, Registry};
 use crate::model::Selector;
 
 /// Whose word an owner is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum OwnerFrom {
     /// An operator or a registry file declared it.
     Declared,
@@ -15,6 +18,8 @@ pub enum OwnerFrom {
     Content,
     /// It lies where systemd puts the credentials of one unit.
     Unit,
+    /// All its files are of one account that is not root's.
+    File,
 }
 
 impl Registry {

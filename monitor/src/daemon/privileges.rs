@@ -19,8 +19,6 @@ const NEEDED: [Capability; 3] = [
     Capability::CAP_DAC_READ_SEARCH,
     Capability::CAP_SETUID,
 ];
-/// To read the environment of processes of others, where that is configured.
-const FOR_ENVIRONMENTS: Capability = Capability::CAP_SYS_PTRACE;
 /// To give the control socket to a group, where one is configured.
 const FOR_THE_GROUP: Capability = Capability::CAP_CHOWN;
 /// To attach the program that sees packets at a cgroup before Linux 6.9, and to listen to the process
@@ -44,7 +42,7 @@ pub(super) fn keep_what_is_needed(group: Option<&str>, environments: bool) {
     raise_limits();
     let mut needed = CapsHashSet::from(NEEDED);
     needed.extend(group.map(|_| FOR_THE_GROUP));
-    needed.extend(environments.then_some(FOR_ENVIRONMENTS));
+    needed.extend(environments.then_some(FOR_PROC));
     needed.extend(sensor::needs_net_admin().then_some(FOR_OLD_KERNELS));
     needed.extend(sensor::reads_paths_from_proc().then_some(FOR_PROC));
     let steps = [

@@ -114,6 +114,7 @@ impl Place {
         let config = format!(
             "[discovery]\nroots = [{:?}]\n[registry]\ndirectory = {:?}\n\
              [detection.system_secrets]\nallowed = [\"/**/credwatch\"]\n\
+             [detection.process_memory]\nallowed = [\"/**/credwatch\"]\n\
              [[sinks]]\ntype = \"json\"\npath = {:?}\n{more}\n",
             place.root(),
             place.at("registry.d"),

@@ -305,7 +305,7 @@ impl Body {
             Self::Of(alphabet, from, to) => {
                 // A sentence may end behind a token.
                 let run = &text[..alphabet.run(text)];
-                let len = run.trim_end_matches(['.', '-']).len();
+                let len = run.trim_end_matches('.').len();
                 (from..=to).contains(&len).then_some(len)
             }
             Self::Parts(alphabet, separator, parts) => {
@@ -349,32 +349,34 @@ fn checksum(of: &[u8]) -> [u8; CHECKSUM] {
     digits
 }
 
-/// Whether somebody typed it to show what a token looks like: few different characters, the
-/// alphabet in its order, or words that say so. Random text of twenty characters and more has more
-/// than eight different ones but once in millions.
+/// Whether somebody typed it to show what a token looks like: it says so, has the alphabet in its
+/// order, or lacks what chance would have given it.
 fn is_example(body: &str) -> bool {
+    let bytes = body.as_bytes();
+    let mut run = 1;
+    let is_sequence = bytes.windows(2).any(|pair| {
+        let follows = pair[1] == pair[0].wrapping_add(1);
+        run = if follows { run + 1 } else { 1 };
+        run >= SEQUENCE
+    });
+    let has_digit = bytes.iter().any(u8::is_ascii_digit);
+    let has_letter = bytes.iter().any(u8::is_ascii_alphabetic);
+    is_sequence || !has_digit || !has_letter || is_shown(body)
+}
+
+/// Whether a token's text says that it is none, or has few different characters: of twenty random ones
+/// more than eight differ, but once in millions.
+pub(super) fn is_shown(body: &str) -> bool {
     let mut seen = [false; 128];
     for byte in body.bytes().filter(u8::is_ascii) {
         seen[usize::from(byte)] = true;
     }
     let distinct = seen.iter().filter(|seen| **seen).count();
-    let bytes = body.as_bytes();
-    let mut run = 1;
-    let is_sequence = bytes.windows(2).any(|pair| {
-        run = if pair[1] == pair[0].wrapping_add(1) {
-            run + 1
-        } else {
-            1
-        };
-        run >= SEQUENCE
-    });
-    let has_digit = bytes.iter().any(u8::is_ascii_digit);
-    let has_letter = bytes.iter().any(u8::is_ascii_alphabetic);
     let lower = body.to_ascii_lowercase();
     let says_so = ["example", "placeholder", "your", "xxxx", "redacted"]
         .iter()
         .any(|word| lower.contains(word));
-    distinct <= 8 || is_sequence || !has_digit || !has_letter || says_so
+    distinct <= 8 || says_so
 }
 
 #[cfg(test)]

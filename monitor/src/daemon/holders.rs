@@ -2,7 +2,7 @@
 //! environment of one that stays, in what is added to logs, and at the kernel's keys. On a thread of
 //! its own: a process that is stuck in the kernel holds up who reads of it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::keys;
 use super::logs::Logs;
 use crate::credential::{FingerprintKey, held};
-use crate::model::{Fact, HeldIn, KernelKey, Task};
+use crate::model::{Fact, HeldIn, KernelKey, ProcessKey, Task};
 
 /// How long a program has to be there before its environment is read. Most end sooner.
 const STAYS: Duration = Duration::from_secs(2);
@@ -52,6 +52,9 @@ struct Queue {
     started: VecDeque<Started>,
     /// In the order in which they are due, or nearly.
     staying: VecDeque<(Instant, Started)>,
+    /// When each of them is due. A process that runs one program after the other is looked at as the
+    /// last of them: `setpriv` is root still, and what it runs is not.
+    due: HashMap<ProcessKey, Instant>,
     lost: u64,
     stop: bool,
 }
@@ -95,9 +98,7 @@ impl Holders {
     /// A program that has been there before anybody looked.
     pub(super) fn running(&self, task: &Task, ago: Duration) {
         let due = Instant::now();
-        self.push(task, ago, |queue, started| {
-            queue.staying.push_back((due, started));
-        });
+        self.push(task, ago, |queue, started| queue.stay(due, started));
     }
 
     fn push(&self, task: &Task, ago: Duration, to: impl FnOnce(&mut Queue, Started)) {
@@ -123,6 +124,26 @@ impl Drop for Holders {
         // It may be waiting for the kernel, or for room where nobody takes any more; it holds nothing
         // that has to be put away.
         drop(self.thread.take());
+    }
+}
+
+impl Queue {
+    fn stay(&mut self, due: Instant, started: Started) {
+        self.due.insert(started.task.key(), due);
+        self.staying.push_back((due, started));
+    }
+
+    /// The next that is due, where it has not run another program since.
+    fn stayed(&mut self, now: Instant) -> Option<Started> {
+        while self.staying.front().is_some_and(|(due, _)| *due <= now) {
+            let (due, started) = self.staying.pop_front()?;
+            let key = started.task.key();
+            if self.due.get(&key) == Some(&due) {
+                self.due.remove(&key);
+                return Some(started);
+            }
+        }
+        None
     }
 }
 
@@ -197,12 +218,10 @@ impl Worker {
             if let Some(started) = queue.started.pop_front() {
                 return Next::Arguments(started);
             }
-            let due = queue.staying.front().map(|(due, _)| *due);
-            if due.is_some_and(|due| due <= now)
-                && let Some((_, started)) = queue.staying.pop_front()
-            {
+            if let Some(started) = queue.stayed(now) {
                 return Next::Environment(started);
             }
+            let due = queue.staying.front().map(|(due, _)| *due);
             if round <= now {
                 return Next::Round;
             }
@@ -228,7 +247,7 @@ impl Worker {
         };
         if self.environments {
             let due = Instant::now() + STAYS;
-            lock(&self.shared).staying.push_back((due, started));
+            lock(&self.shared).stay(due, started);
         }
         facts
     }

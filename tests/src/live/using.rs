@@ -1,6 +1,7 @@
 //! Discovery by use: which files are found when a process reads them, and which are not.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,84 +13,106 @@ use super::leaking::token;
 fn a_file_that_is_read_is_found_where_its_name_or_its_place_tells() {
     let _host = shared();
     let place = Place::new();
-    let far = place.at("elsewhere/a/b/c");
-    fs::create_dir_all(&far).unwrap();
-    let shm = tempfile::Builder::new()
-        .prefix("credwatch-live-")
-        .tempdir_in("/dev/shm")
-        .unwrap();
-    let tmp = tempfile::Builder::new()
-        .prefix("credwatch-live-")
-        .tempdir_in("/tmp")
-        .unwrap();
-    fs::create_dir_all(tmp.path().join("a/b")).unwrap();
-    let deep = place.root().join("1/2/3/4");
-    fs::create_dir_all(&deep).unwrap();
-    let beside = place.at("beside");
-    fs::create_dir(&beside).unwrap();
-    // What is there before the daemon.
+    let staged = |base| {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("credwatch-live-").tempdir_in(base).unwrap()
+    };
+    let (shm, tmp) = (staged("/dev/shm"), staged("/tmp"));
+    let outside = place.at("elsewhere");
+    // The test's own root lies in /var/tmp, where every small file is looked into.
+    let root = staged("/opt");
+    let config = place.at("credwatch.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let roots = format!("roots = [{:?}, ", root.path());
+    fs::write(&config, text.replacen("roots = [", &roots, 1)).unwrap();
+    let root = root.path();
+    // A directory each: where one credential is known, all that is read is looked at.
     let mut files: Vec<(&str, PathBuf, bool)> = Vec::new();
-    let mut put = |what, path: PathBuf, is_found| {
-        fs::write(
-            &path,
-            format!("TOKEN={}\n", token(&path.display().to_string())),
-        )
-        .unwrap();
+    let mut put = |what, path: PathBuf, mode, is_found| {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, format!("TOKEN={}\n", token(what))).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
         files.push((what, path, is_found));
     };
-    put("no root, a telling name (.env)", far.join(".env"), true);
+    // What is there before the daemon.
+    put("no root, .env", outside.join("a/b/c/.env"), 0o644, true);
     put(
-        "no root, a telling name (credentials.json)",
-        far.join("credentials.json"),
+        "no root, credentials.json",
+        outside.join("a/b/d/credentials.json"),
+        0o644,
         true,
     );
     put(
         "no root, beside a key that was read",
-        beside.join("untelling"),
+        outside.join("beside/untelling"),
+        0o644,
         true,
     );
     put(
-        "no root, a telling extension only (.pem)",
-        far.join("web-1.pem"),
+        "no root, web-1.pem",
+        outside.join("a/b/e/web-1.pem"),
+        0o644,
         false,
     );
     put(
-        "no root, no telling name, three levels deep",
-        far.join("settings.py"),
+        "no root, three directories deep, settings.py",
+        outside.join("a/b/f/settings.py"),
+        0o600,
         false,
     );
     put(
-        "/tmp, two directories deep, no telling name",
+        "/tmp, one directory deep, notes",
+        tmp.path().join("notes"),
+        0o644,
+        true,
+    );
+    put(
+        "/tmp, three directories deep, notes",
         tmp.path().join("a/b/notes"),
+        0o644,
         false,
     );
     put(
-        "/dev/shm, one directory deep, no telling name",
+        "/dev/shm, one directory deep, notes",
         shm.path().join("notes"),
+        0o644,
+        true,
+    );
+    put(
+        "/dev/shm, three directories deep, notes",
+        shm.path().join("a/b/notes"),
+        0o644,
         false,
     );
     let _daemon = Daemon::start(&place);
     // What comes while it runs.
     put(
-        "below a root, four levels deep, telling name",
-        deep.join(".env"),
+        "below a root, five directories deep, .env",
+        root.join("1/2/3/4/5/.env"),
+        0o644,
         true,
     );
     put(
-        "below a root, four levels deep, no telling name",
-        deep.join("settings.py"),
+        "below a root, two directories deep, settings.py of mode 0600",
+        root.join("1/6/settings.py"),
+        0o600,
+        true,
+    );
+    put(
+        "below a root, two directories deep, settings.py of mode 0644",
+        root.join("1/7/settings.py"),
+        0o644,
         false,
     );
     put(
-        "below a root, two levels deep, no telling name, mode 0600",
-        place.root().join("1/2/settings.py"),
-        true,
+        "below a root, five directories deep, settings.py of mode 0600",
+        root.join("1/2/3/4/8/settings.py"),
+        0o600,
+        false,
     );
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    fs::set_permissions(place.root().join("1/2/settings.py"), mode).unwrap();
 
     // A key with a telling name leads to what lies beside it.
-    let key = SshKey::ed25519(beside.join("id_ed25519"));
+    let key = SshKey::ed25519(outside.join("beside/id_ed25519"));
     run(&mut command("cat", &[&key.path]));
     place.known(&key.path);
     for (_, path, _) in &files {

@@ -12,6 +12,7 @@ use super::exposure;
 use super::followed::{Followed, is_opaque};
 use super::holders::Holders;
 use super::look;
+use super::mounts::Mounts;
 use crate::config::Config;
 use crate::credential::{FingerprintKey, Found, WatchHandle, inspect, inspect_any, places};
 use crate::decode::{Decoded, Look, LookReason};
@@ -52,6 +53,7 @@ pub(super) struct Core<O> {
     pub(super) raised: u64,
     enricher: Enricher,
     followed: Followed,
+    mounts: Mounts,
     /// Files to look at again: whoever wrote them may not have been done.
     again: Vec<(Instant, PathBuf)>,
     directories: BTreeSet<PathBuf>,
@@ -86,6 +88,7 @@ impl<O: Output> Core<O> {
             raised: 0,
             enricher: Enricher::new(),
             followed: Followed::default(),
+            mounts: Mounts::new(),
             again: Vec::new(),
             directories: BTreeSet::new(),
             declared: BTreeSet::new(),
@@ -442,6 +445,9 @@ impl<O: Output> Core<O> {
                 let time = self.sensor.now();
                 self.located(time, located).await;
             }
+        }
+        for directory in self.mounts.new_ones() {
+            self.watch_directory(&directory);
         }
         self.look_at_declared().await;
         self.fact(Fact::Tick).await;

@@ -12,6 +12,7 @@ mod holders;
 mod keys;
 mod logs;
 mod look;
+mod mounts;
 mod offline;
 mod output;
 mod parts;

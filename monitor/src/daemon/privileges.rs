@@ -25,7 +25,8 @@ const FOR_THE_GROUP: Capability = Capability::CAP_CHOWN;
 /// connector before 6.6.
 const FOR_OLD_KERNELS: Capability = Capability::CAP_NET_ADMIN;
 /// To read in /proc which program a process runs that has more rights than this one: under
-/// lockdown=confidentiality, where no program of the kernel half may read its path.
+/// lockdown=confidentiality, where no program of the kernel half may read its path. And to read the
+/// environment of processes of others, where that is configured.
 const FOR_PROC: Capability = Capability::CAP_SYS_PTRACE;
 /// The kernel ends others first when memory runs out, and this daemon before it ends nothing: from
 /// -1000 (never) to 1000. The daemon's own tables are bounded.

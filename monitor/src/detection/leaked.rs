@@ -262,6 +262,7 @@ impl Detector {
             summary,
             credential: stands.map(|(credential, _)| credential),
             path,
+            attack: vec!["T1552.001".to_owned()],
             ..describe::alert(id, now)
         };
         Finding {

@@ -27,6 +27,7 @@ mod quiet;
 mod reaching;
 mod reading;
 mod recording;
+mod scale;
 mod secrets;
 mod surviving;
 mod using;

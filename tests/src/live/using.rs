@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use monitor::model::CredentialKind;
+
 use super::daemon::{Daemon, Place, patiently, shared};
 use super::host::{SshKey, command, run};
 use super::leaking::token;
@@ -131,4 +133,46 @@ fn a_file_that_is_read_is_found_where_its_name_or_its_place_tells() {
     for (what, path, is_found) in &files {
         assert_eq!(is_known(path), *is_found, "{what}");
     }
+}
+
+#[test]
+fn what_systemd_gives_a_unit_is_the_units() {
+    let _host = shared();
+    let place = Place::new();
+    let unit = format!("credwatch-live-{}.service", std::process::id());
+    let directory = PathBuf::from("/run/credentials").join(&unit);
+    let parent_was_there = directory.parent().unwrap().exists();
+    let _daemon = Daemon::start(&place);
+    // As systemd does: a file system of its own, filled elsewhere, then put in place.
+    let workspace = place.at("workspace");
+    for path in [&workspace, &directory] {
+        fs::create_dir_all(path).unwrap();
+    }
+    run(&mut command(
+        "mount",
+        &[&"-t", &"ramfs", &"none", &workspace],
+    ));
+    fs::write(workspace.join("db"), "no shape at all").unwrap();
+    fs::set_permissions(workspace.join("db"), Permissions::from_mode(0o400)).unwrap();
+    run(&mut command("mount", &[&"--bind", &workspace, &directory]));
+    let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let known = place.known(&directory.join("db"));
+        assert_eq!(known.kind, CredentialKind::Opaque);
+        assert_eq!(
+            known.owner.unwrap().as_str(),
+            format!("systemd:unit:{unit}")
+        );
+        run(&mut command("cat", &[&directory.join("db")]));
+        place.until("its use is seen", || {
+            place.known(&directory.join("db")).last_used.is_some()
+        });
+    }));
+    for path in [&directory, &workspace] {
+        run(&mut command("umount", &[path]));
+    }
+    fs::remove_dir(&directory).unwrap();
+    if !parent_was_there {
+        let _ = fs::remove_dir("/run/credentials");
+    }
+    seen.unwrap();
 }

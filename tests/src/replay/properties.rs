@@ -9,6 +9,7 @@ use monitor::model::{
     Fingerprint, Gap, LocatedFile, MemoryAccess, Origin, Protocol, Record, RegistryChange, Relied,
     Selector, Sender, Target, Task, Timestamp, Usage, UsageKey,
 };
+use monitor::model::{HeldIn, KernelKey};
 use monitor::recording::{self, Writer};
 use proptest::collection::vec;
 use proptest::option;
@@ -220,6 +221,42 @@ fn host() -> impl Strategy<Value = Fact> {
     ]
 }
 
+/// What lies elsewhere than in files, and what lies open.
+fn held() -> impl Strategy<Value = Fact> {
+    let place = prop_oneof![
+        Just(HeldIn::Arguments),
+        text().prop_map(|variable| HeldIn::Environment { variable }),
+    ];
+    prop_oneof![
+        (task(), place, credential()).prop_map(|(task, place, credential)| Fact::Holds {
+            task,
+            place,
+            credential
+        }),
+        (text(), uid(), credential()).prop_map(|(path, owner, credential)| Fact::Logged {
+            path: path.into(),
+            owner,
+            credential
+        }),
+        (file(), text()).prop_map(|(file, path)| Fact::Exposed {
+            file,
+            path: path.into()
+        }),
+        Just(Fact::Restored),
+        Just(Fact::Searched),
+        (any::<u32>(), text(), uid()).prop_map(|(serial, description, uid)| {
+            let key = KernelKey {
+                serial,
+                kind: "user".to_owned(),
+                description,
+                uid,
+                permissions: 0,
+            };
+            Fact::KernelKeys { keys: vec![key] }
+        }),
+    ]
+}
+
 /// What the daemon notices about itself.
 fn own() -> impl Strategy<Value = Fact> {
     let sender = || {
@@ -304,6 +341,7 @@ fn fact() -> impl Strategy<Value = Fact> {
         3 => host(),
         1 => own(),
         1 => usage(),
+        2 => held(),
         1 => Just(Fact::Tick),
         2 => (task(), path()).prop_map(|(task, path)| Fact::Exec { task, path }),
         1 => (task(), option::of(text())).prop_map(|(task, path)| Fact::Running { task, path }),

@@ -211,7 +211,7 @@ fn documentation() -> Vec<Sample> {
 
 /// Whether OpenSSL takes a file for a private key: packages come with keys of their examples and
 /// tests, which are real.
-fn is_a_key(path: &std::path::Path, content: &[u8]) -> bool {
+fn is_a_key(path: &Path, content: &[u8]) -> bool {
     let parses = || {
         let mut openssl = std::process::Command::new("openssl");
         let output = openssl.args(["asn1parse", "-in"]).arg(path).output();

@@ -12,6 +12,9 @@ use crate::control::protocol::CredentialView;
 use crate::control::{Request, Response, views};
 use crate::model::Timestamp;
 
+/// Places of one credential that a table shows.
+const SHOWN: usize = 3;
+
 /// Lists the credentials that are known: where they lie, who may read them, who used them.
 ///
 /// The table is a summary; JSON has all that is known of each. OWNER is who was declared, whom the
@@ -84,7 +87,7 @@ fn table(rows: &[CredentialView], now: Timestamp) -> String {
             row.users.into(),
             findings(row),
             optional(row.label.as_ref()),
-            places(row).into(),
+            briefly(row).into(),
         ]);
     }
     table.finish("No credentials are known.")
@@ -110,21 +113,31 @@ fn findings(row: &CredentialView) -> Text {
     optional((!names.is_empty()).then(|| names.join(", ")))
 }
 
+/// The first places, and how many more there are.
+fn briefly(row: &CredentialView) -> String {
+    let all = all_places(row);
+    let more = all.len().saturating_sub(SHOWN);
+    let shown = all.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ");
+    match (shown.is_empty(), more) {
+        (true, _) => "-".to_owned(),
+        (_, 0) => shown,
+        _ => format!("{shown} and {more} more"),
+    }
+}
+
 /// Files, processes and logs, in one line.
 pub(super) fn places(row: &CredentialView) -> String {
-    let files = row
-        .paths
-        .iter()
-        .map(|path| path.to_string_lossy().into_owned());
-    let held = row.held.iter().map(ToString::to_string);
-    let logs = row
-        .logs
-        .iter()
-        .map(|path| format!("log {}", path.display()));
-    let places: Vec<_> = files.chain(held).chain(logs).collect();
-    if places.is_empty() {
-        "-".to_owned()
-    } else {
-        places.join(", ")
+    match all_places(row) {
+        places if places.is_empty() => "-".to_owned(),
+        places => places.join(", "),
     }
+}
+
+fn all_places(row: &CredentialView) -> Vec<String> {
+    let files = row.paths.iter();
+    let files = files.map(|path| path.to_string_lossy().into_owned());
+    let held = row.held.iter().map(ToString::to_string);
+    let logs = row.logs.iter();
+    let logs = logs.map(|path| format!("log {}", path.display()));
+    files.chain(held).chain(logs).collect()
 }

@@ -156,6 +156,9 @@ impl Detector {
         let parts = first.iter().map(|(leak, paths)| digest(*leak, paths));
         let mut alert = describe::alert(DetectionId::LeakedByPlace, now);
         alert.severity = Severity::Low;
+        if !first.contains_key(&Leak::History) {
+            alert.attack = vec!["T1552.001".to_owned()];
+        }
         alert.title = "Credentials lie where others can read them".to_owned();
         alert.summary = format!(
             "discovery found credentials {}; `credwatch credentials` lists them with their findings",

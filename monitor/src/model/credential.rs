@@ -60,6 +60,8 @@ pub enum CredentialKind {
     ShadowPassword,
     Jwt,
     ApiToken,
+    VpnKey,
+    WifiPassword,
     /// Declared or retired by path; its content has no shape that is known.
     Opaque,
 }
@@ -90,6 +92,8 @@ impl CredentialKind {
             Self::ShadowPassword => "shadow passwords",
             Self::Jwt => "JSON web token",
             Self::ApiToken => "API token",
+            Self::VpnKey => "VPN key",
+            Self::WifiPassword => "Wi-Fi password",
             Self::Opaque => "declared secret",
         }
     }

@@ -14,6 +14,7 @@ mod jwt;
 mod keytab;
 mod kubernetes;
 mod logins;
+mod network;
 mod pem;
 mod registries;
 mod ssh;
@@ -73,6 +74,7 @@ pub fn recognise(path: &Path, content: &SecretBytes, key: &FingerprintKey) -> Ve
             kubernetes::recognise,
             registries::recognise,
             logins::recognise,
+            network::recognise,
             system::recognise,
             ssh::recognise_authorized,
         ] {

@@ -220,7 +220,7 @@ fn write_docs((positives, made, files): (usize, usize, usize), table: &str, othe
          a wrong checksum, length or alphabet, documentation's own examples (`AKIAIOSFODNN7EXAMPLE`, the token of jwt.io), \
          placeholders, truncated keys, logins without a password, locked accounts, random base64, base64url and \
          hexadecimal digits, UUIDs, minified code and prose. The other {files} are files of /etc and /usr/share that every account \
-         can read, without those that OpenSSL takes for a private key: packages bring keys of their examples.\n\n\
+         can read, without those that OpenSSL takes for a private key (packages bring keys of their examples) and without certificates, which are public.\n\n\
          {table}\n\
          `found` and `missed` count samples; `wrong` counts credentials that were reported of a file that holds none \
          of that kind. A recall of 1 says that every format is read that is meant to be read, and not that every \

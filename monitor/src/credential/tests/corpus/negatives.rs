@@ -129,6 +129,17 @@ fn empty_files(dice: &mut Dice, index: usize) -> Vec<Sample> {
         ),
         none(format!("/srv/{index}.pem"), cut),
         none(
+            "/etc/wireguard/peers.conf",
+            format!(
+                "[Interface]\nAddress = 10.0.0.{index}/24\n[Peer]\nPublicKey = {}=\n",
+                dice.base64(43)
+            ),
+        ),
+        none(
+            "/etc/wpa_supplicant.conf",
+            format!("network={{\n ssid=\"open{index}\"\n key_mgmt=NONE\n}}\n"),
+        ),
+        none(
             "/root/.aws/config",
             format!("[profile a]\nrole_arn = arn:aws:iam::1:role/r{index}\n"),
         ),

@@ -40,6 +40,7 @@ pub(super) fn all(dice: &mut Dice) -> Vec<Sample> {
         samples.extend(registries(dice, index));
         samples.extend(system(dice, index));
         samples.extend(tokens(dice, index));
+        samples.extend(networks(dice, index));
     }
     samples
 }
@@ -494,14 +495,52 @@ fn tokens(dice: &mut Dice, index: usize) -> Vec<Sample> {
     vec![sample(CredentialKind::ApiToken, path, text)]
 }
 
+fn networks(dice: &mut Dice, index: usize) -> Vec<Sample> {
+    let key: Vec<_> = (0..32).map(|_| dice.below(256) as u8).collect();
+    let key = STANDARD.encode(key);
+    let vpn = match index % 2 {
+        0 => (
+            "/etc/wireguard/wg0.conf",
+            format!(
+                "[Interface]\nPrivateKey = {key}\nAddress = 10.0.0.1/24\n[Peer]\nPublicKey = {key}\n"
+            ),
+        ),
+        _ => (
+            "/etc/systemd/network/wg0.netdev",
+            format!(
+                "[NetDev]\nName=wg0\nKind=wireguard\n[WireGuard]\nPrivateKey={key}\nListenPort=51820\n"
+            ),
+        ),
+    };
+    let phrase = dice.base62(16);
+    let wifi = match index % 2 {
+        0 => (
+            "/etc/wpa_supplicant/wpa_supplicant.conf",
+            format!(
+                "country=DE\nnetwork={{\n    ssid=\"plant{index}\"\n    psk=\"{phrase}\"\n}}\n"
+            ),
+        ),
+        _ => (
+            "/etc/NetworkManager/system-connections/plant",
+            format!(
+                "[connection]\nid=plant\ntype=wifi\n[wifi]\nssid=plant\n[wifi-security]\nkey-mgmt=wpa-psk\npsk={phrase}\n"
+            ),
+        ),
+    };
+    vec![
+        sample(CredentialKind::VpnKey, vpn.0, vpn.1),
+        sample(CredentialKind::WifiPassword, wifi.0, wifi.1),
+    ]
+}
+
 /// Secrets of shapes that are not known, to say how many are missed.
 pub(super) fn of_no_known_shape(dice: &mut Dice) -> Vec<(&'static str, Sample)> {
     let mut samples = Vec::new();
-    for index in 0..8 {
+    for _ in 0..8 {
         let mut add = |name, path: &str, text: String| {
             samples.push((name, sample(CredentialKind::Opaque, path, text)));
         };
-        let (word, key) = (dice.base62(20), dice.base64(43));
+        let word = dice.base62(20);
         add(
             "password in a properties file",
             "/srv/app.properties",
@@ -511,11 +550,6 @@ pub(super) fn of_no_known_shape(dice: &mut Dice) -> Vec<(&'static str, Sample)> 
             "password in a database URL",
             "/srv/.env",
             format!("DATABASE_URL=postgres://app:{word}@db/app\n"),
-        );
-        add(
-            "WireGuard private key",
-            "/etc/wireguard/wg0.conf",
-            format!("[Interface]\nPrivateKey = {key}=\n"),
         );
         add(
             "Google API key",
@@ -552,11 +586,6 @@ pub(super) fn of_no_known_shape(dice: &mut Dice) -> Vec<(&'static str, Sample)> 
                 "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\nPrivate-Lines: 1\n{}\n",
                 dice.base64(48)
             ),
-        );
-        add(
-            "Wi-Fi password",
-            "/etc/wpa_supplicant.conf",
-            format!("network={{\n ssid=\"a\"\n psk=\"{word}{index}\"\n}}\n"),
         );
     }
     samples

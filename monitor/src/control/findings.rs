@@ -57,3 +57,135 @@ pub(super) fn of(
         .filter(|kind| is(*kind))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::control::protocol::FindingKind;
+    use crate::control::views;
+    use crate::model::{
+        Credential, CredentialKind, CredentialState, FileId, Fingerprint, HeldIn, LocatedFile,
+        ProcessKey, RegistryChange, Selector, Target, Timestamp, UsageKey,
+    };
+    use crate::registry::{HeldAt, Registry};
+
+    const DAY: i64 = 86_400_000_000_000;
+
+    fn file(path: &str, ino: u64, mode: u32, kind: CredentialKind) -> LocatedFile {
+        LocatedFile {
+            file: FileId { dev: 1, ino },
+            path: path.into(),
+            uid: 1000,
+            gid: 1000,
+            mode,
+            modified: Timestamp(0),
+            credentials: vec![Credential {
+                fingerprint: Fingerprint::new("x"),
+                kind,
+                label: None,
+                subject: None,
+                issued: None,
+                expires: None,
+            }],
+        }
+    }
+
+    fn findings(registry: &Registry, day: i64) -> Vec<&'static str> {
+        let view = views::credentials(registry, Timestamp(day * DAY)).remove(0);
+        view.findings.iter().map(|of| of.as_str()).collect()
+    }
+
+    #[test]
+    fn each_finding_comes_with_its_cause_and_goes_with_it() {
+        let mut registry = Registry::default();
+        let kind = CredentialKind::SshPrivateKey;
+        registry.locate(&file("/srv/a", 1, 0o600, kind), Timestamp(0));
+        assert_eq!(findings(&registry, 1), ["no-owner"]);
+        assert_eq!(findings(&registry, 8), ["never-used", "no-owner"]);
+        registry.locate(&file("/srv/a", 1, 0o640, kind), Timestamp(0));
+        assert_eq!(findings(&registry, 1), ["group-readable", "no-owner"]);
+        registry.locate(&file("/srv/a", 1, 0o644, kind), Timestamp(0));
+        registry.expose(FileId { dev: 1, ino: 1 });
+        assert_eq!(findings(&registry, 1), ["world-readable", "no-owner"]);
+        registry.locate(&file("/srv/a", 1, 0o600, kind), Timestamp(0));
+        registry.locate(&file("/srv/link", 1, 0o600, kind), Timestamp(0));
+        assert_eq!(
+            findings(&registry, 1),
+            ["no-owner"],
+            "one file by two paths"
+        );
+        registry.locate(&file("/home/a/.bash_history", 2, 0o600, kind), Timestamp(0));
+        assert_eq!(findings(&registry, 1), ["leaked", "no-owner", "copied"]);
+        registry.unlocate("/home/a/.bash_history".as_ref(), Timestamp(0));
+        let owned = RegistryChange {
+            target: Target::Credential(Fingerprint::new("x")),
+            state: CredentialState::Active,
+            since: None,
+            by: "root".to_owned(),
+            reason: None,
+            owner: Some(Selector::unix_user("svc")),
+        };
+        registry.change(&owned, Timestamp(0));
+        assert_eq!(findings(&registry, 400), ["never-used", "old"]);
+        let key = UsageKey {
+            fingerprint: Fingerprint::new("x"),
+            identity: Selector::unix_user("svc"),
+            exe: String::new(),
+            destination: String::new(),
+        };
+        registry.usage.note(key, 1, Timestamp(DAY));
+        assert_eq!(findings(&registry, 8), [""; 0]);
+    }
+
+    #[test]
+    fn a_secret_among_arguments_is_leaked_and_in_an_environment_is_not() {
+        let mut registry = Registry::default();
+        registry.know(
+            &file("", 1, 0, CredentialKind::NpmToken).credentials[0],
+            Timestamp(0),
+        );
+        let name = Fingerprint::new("x");
+        let at = |place| HeldAt {
+            process: ProcessKey {
+                pid: 1,
+                start: Timestamp(0),
+            },
+            identity: Selector::unix_user("svc"),
+            exe: None,
+            place,
+            since: Timestamp(0),
+        };
+        let variable = "A".to_owned();
+        registry
+            .held
+            .hold(&name, at(HeldIn::Environment { variable }));
+        assert_eq!(findings(&registry, 1), ["no-owner"]);
+        registry.held.hold(&name, at(HeldIn::Arguments));
+        assert_eq!(findings(&registry, 1), ["leaked", "no-owner"]);
+    }
+
+    #[test]
+    fn public_halves_and_bait_have_none() {
+        for kind in [
+            CredentialKind::SshAuthorizedKey,
+            CredentialKind::X509Certificate,
+        ] {
+            let mut registry = Registry::default();
+            registry.locate(&file("/srv/a", 1, 0o644, kind), Timestamp(0));
+            registry.expose(FileId { dev: 1, ino: 1 });
+            assert_eq!(findings(&registry, 400), [""; 0], "{kind:?}");
+        }
+        let mut registry = Registry::default();
+        registry.locate(&file("/srv/a", 1, 0o644, CredentialKind::Jwt), Timestamp(0));
+        let bait = RegistryChange {
+            target: Target::Path("/srv/a".into()),
+            state: CredentialState::Decoy,
+            since: None,
+            by: "root".to_owned(),
+            reason: None,
+            owner: None,
+        };
+        registry.change(&bait, Timestamp(0));
+        assert_eq!(findings(&registry, 400), [""; 0]);
+        assert_eq!(FindingKind::ALL.len(), 8);
+    }
+}

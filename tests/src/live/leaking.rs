@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use monitor::control::protocol::FindingKind;
-use monitor::model::{Alert, DetectionId, HeldIn, Severity};
+use monitor::model::{Alert, AlertStatus, DetectionId, HeldIn, Severity};
 
 use super::daemon::{Daemon, Place, shared};
 use super::host::{Account, Partner, SshKey, command, exe, python, run};
@@ -30,8 +30,16 @@ pub(super) fn token(seed: &str) -> String {
         .to_owned()
 }
 
+/// With its mode from the first moment on: a file that was open for an instant was open.
 fn write(path: &Path, mode: u32, text: &str) {
-    fs::write(path, text).unwrap();
+    let mut options = fs::File::options();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .unwrap();
+    file.write_all(text.as_bytes()).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
@@ -39,7 +47,8 @@ fn write(path: &Path, mode: u32, text: &str) {
 fn of_this_test(place: &Place, alert: &Alert) -> bool {
     let path = alert.path.as_deref().unwrap_or("");
     let is_digest = alert.title.starts_with("Credentials");
-    alert.id == LEAKED && !is_digest && Path::new(path).starts_with(place.at(""))
+    let is_first = alert.status == AlertStatus::Open;
+    alert.id == LEAKED && is_first && !is_digest && Path::new(path).starts_with(place.at(""))
 }
 
 fn is_at(path: &Path) -> impl Fn(&Alert) -> bool + '_ {

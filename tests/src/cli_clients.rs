@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use monitor::control::protocol::{
-    ChangeView, CredentialView, Delay, HookStatus, SinkStatus, Status,
+    ChangeView, CredentialView, Delay, FileView, FindingKind, HookStatus, SinkStatus, Status,
 };
 use monitor::control::{PeerUser, Request, Response, Server, socket_path};
 use monitor::model::{
@@ -120,6 +120,16 @@ fn view(path: &str) -> CredentialView {
         expires: None,
         last_used: Some(TIME),
         uses: 3,
+        owner_from: None,
+        first_seen: Some(TIME),
+        first_used: Some(TIME),
+        last_used_by: None,
+        last_used_with: None,
+        users: 1,
+        files: Vec::new(),
+        held: Vec::new(),
+        logs: Vec::new(),
+        findings: Vec::new(),
     }
 }
 
@@ -476,7 +486,36 @@ fn without_a_daemon_the_database_is_read_and_left_as_it_is() {
         json
     };
     let views: Vec<CredentialView> = serde_json::from_str(&json("credentials")).unwrap();
-    assert_eq!(views, [view("/srv/key")]);
+    let file = FileView {
+        path: "/srv/key".into(),
+        uid: 0,
+        user: Some("root".to_owned()),
+        gid: 0,
+        group: Some("root".to_owned()),
+        mode: "0600".to_owned(),
+        modified: TIME,
+        world_readable: false,
+    };
+    let expected = CredentialView {
+        last_used_by: Some(Selector::unix_user("deploy")),
+        last_used_with: Some("/usr/bin/ssh".to_owned()),
+        files: vec![file],
+        findings: vec![FindingKind::NoOwner],
+        ..view("/srv/key")
+    };
+    assert_eq!(views, [expected]);
+    let (csv, _) = outcome(
+        &[
+            "report",
+            "inventory",
+            "--state-dir",
+            directory,
+            "--output",
+            "csv",
+        ],
+        0,
+    );
+    assert_eq!(csv.lines().count(), 2, "{csv}");
     let alerts: Vec<Alert> = serde_json::from_str(&json("alerts")).unwrap();
     assert_eq!(alerts, [alert("a-1", AlertStatus::Open)]);
     assert!(json("identities").contains("\"unix:user:deploy\""));

@@ -188,6 +188,12 @@ impl Processes {
         }
     }
 
+    /// Whether a process is known to have ended: what is heard of it now comes late.
+    pub fn has_ended(&self, process: ProcessKey) -> bool {
+        let known = self.table.get(&process);
+        known.is_some_and(|process| process.ended.is_some())
+    }
+
     /// The latest process that has had a pid, for what tells of a pid only. `None` once its end is
     /// forgotten.
     pub fn with_pid(&self, pid: u32, now: Timestamp) -> Option<&Task> {

@@ -1,6 +1,7 @@
 //! Arguments that several subcommands share.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
 
@@ -27,6 +28,18 @@ pub enum TableFormat {
     Table,
     /// For programs; the fields are stable.
     Json,
+}
+
+/// A number and a unit: `30d`, `12h`, `2w`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let span: jiff::Span = text
+        .parse()
+        .map_err(|_| format!("`{text}` is no time span; write it like 30d, 12h or 2w"))?;
+    let relative = jiff::SpanRelativeTo::days_are_24_hours();
+    let signed = span
+        .to_duration(relative)
+        .map_err(|error| error.to_string())?;
+    Duration::try_from(signed).map_err(|_| format!("`{text}` is before it begins"))
 }
 
 /// How alerts are printed as they come.

@@ -11,6 +11,8 @@ use crate::control::{Request, Response, views};
 
 /// Lists the identities that are known: their states and when they were seen.
 ///
+/// USES and OWNS count credentials. An identity that owns one and has not acted is listed too.
+///
 /// Where no daemon runs, shows what the database holds.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
@@ -50,7 +52,8 @@ fn table(rows: &[IdentityView]) -> String {
         "ACCOUNT",
         "FIRST SEEN",
         "LAST SEEN",
-        "CREDENTIALS",
+        "USES",
+        "OWNS",
         "REASON",
     ]);
     for row in rows {
@@ -61,6 +64,7 @@ fn table(rows: &[IdentityView]) -> String {
             optional(row.first_seen.map(seconds)),
             optional(row.last_seen.map(seconds)),
             row.credentials_used.into(),
+            row.credentials_owned.into(),
             optional(row.reason.as_ref()),
         ]);
     }

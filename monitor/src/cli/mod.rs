@@ -1,6 +1,7 @@
 //! The command line: a subcommand a file. What the clients of a daemon do is here; what a daemon
 //! does comes in by [`Commands`].
 
+mod accounts;
 mod alerts;
 mod allow;
 mod args;
@@ -22,6 +23,7 @@ mod report;
 mod restore;
 mod retire;
 mod run;
+mod select;
 mod status;
 mod table;
 mod target;
@@ -110,7 +112,8 @@ enum Command {
     Alerts(alerts::AlertsArgs),
     Usage(usage::UsageArgs),
     History(history::HistoryArgs),
-    Report(report::ReportArgs),
+    #[command(subcommand)]
+    Report(report::ReportCommand),
     Retire(retire::RetireArgs),
     Restore(restore::RestoreArgs),
     Allow(allow::AllowArgs),
@@ -141,7 +144,7 @@ fn dispatch(command: Command, commands: &dyn Commands) -> CommandResult {
         Command::Alerts(args) => alerts::alerts(&args),
         Command::Usage(args) => usage::usage(&args),
         Command::History(args) => history::history(&args, commands),
-        Command::Report(args) => report::report(&args, commands),
+        Command::Report(of) => report::report(&of, commands),
         Command::Retire(args) => retire::retire(&args, commands),
         Command::Restore(args) => restore::restore(&args, commands),
         Command::Allow(args) => allow::allow(&args),

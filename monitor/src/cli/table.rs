@@ -93,6 +93,21 @@ pub(super) fn seconds(time: Timestamp) -> String {
     }
 }
 
+/// How long ago, or how far ahead, in the largest unit that says enough: `3d`, `in 2h`.
+pub(super) fn age(at: Timestamp, now: Timestamp) -> String {
+    let seconds = now.0.saturating_sub(at.0) / 1_000_000_000;
+    let (ahead, seconds) = (seconds < 0, seconds.unsigned_abs());
+    let (number, unit) = match seconds {
+        0..60 => (seconds, "s"),
+        60..3_600 => (seconds / 60, "min"),
+        3_600..86_400 => (seconds / 3_600, "h"),
+        86_400..63_072_000 => (seconds / 86_400, "d"),
+        _ => (seconds / 31_536_000, "y"),
+    };
+    let ahead = if ahead { "in " } else { "" };
+    format!("{ahead}{number}{unit}")
+}
+
 /// All in one line.
 pub(super) fn paths(paths: &[PathBuf]) -> Text {
     if paths.is_empty() {
@@ -147,6 +162,21 @@ mod tests {
         assert!(lines[1].starts_with("a\\nb\\u{1b}[2J "), "{text}");
         assert!(lines[1].ends_with("/x, /y\\u{202e}"), "{text}");
         assert_eq!(Rows::new(&["A"]).finish("No rows."), "No rows.\n");
+    }
+
+    #[test]
+    fn an_age_is_short_and_says_its_direction() {
+        let now = Timestamp::from_unix_seconds(100_000_000);
+        for (seconds, text) in [
+            (0, "0s"),
+            (-90, "1min"),
+            (-7_200, "2h"),
+            (-86_400 * 9, "9d"),
+            (7_300, "in 2h"),
+        ] {
+            let at = Timestamp::from_unix_seconds(100_000_000 + seconds);
+            assert_eq!(age(at, now), text);
+        }
     }
 
     #[test]

@@ -22,6 +22,12 @@ pub struct DiscoveryConfig {
     /// How many files one search looks at. What lies beyond is not searched, and is reported.
     #[serde(deserialize_with = "positive")]
     pub max_files: u64,
+    /// Whether the environment of processes is read, for credentials of known shape. It takes
+    /// `CAP_SYS_PTRACE`, which the daemon gives up otherwise.
+    pub environments: bool,
+    /// Directories of logs: what is added to a file there is looked through for credentials.
+    #[serde(deserialize_with = "absolute_paths")]
+    pub logs: Vec<PathBuf>,
 }
 
 impl Default for DiscoveryConfig {
@@ -48,6 +54,8 @@ impl Default for DiscoveryConfig {
                 "/var/lib/dpkg",
             ]),
             max_files: 1_000_000,
+            environments: true,
+            logs: paths(&["/var/log"]),
         }
     }
 }

@@ -4,6 +4,7 @@
 pub mod client;
 mod connection;
 mod error;
+mod findings;
 pub mod life;
 mod peer;
 pub mod protocol;

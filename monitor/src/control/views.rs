@@ -1,10 +1,12 @@
 //! The registry as operators see it: the same for a running daemon and for a database at rest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
-use super::protocol::{CredentialView, IdentityView};
+use super::findings;
+use super::protocol::{CredentialView, FileView, HeldView, IdentityView, Inventory};
 use crate::model::{Account, CredentialState, Selector, Timestamp};
-use crate::registry::{CredentialEntry, Registry};
+use crate::registry::{CredentialEntry, HeldAt, Registry};
 
 /// Every credential, as of `now`.
 pub fn credentials(registry: &Registry, now: Timestamp) -> Vec<CredentialView> {
@@ -14,73 +16,149 @@ pub fn credentials(registry: &Registry, now: Timestamp) -> Vec<CredentialView> {
         .collect()
 }
 
+/// All that is known, as of `now`.
+pub fn inventory(
+    registry: &Registry,
+    account: impl Fn(&Selector) -> Option<Account>,
+    now: Timestamp,
+) -> Inventory {
+    Inventory {
+        time: now,
+        credentials: credentials(registry, now),
+        identities: identities(registry, account),
+        kernel_keys: registry.held.keys().to_vec(),
+    }
+}
+
 fn credential(registry: &Registry, entry: &CredentialEntry, now: Timestamp) -> CredentialView {
     let standing = registry.standing(entry, None, now);
-    let (last_used, uses) = registry.usage.last_use(&entry.credential.fingerprint);
+    let name = &entry.credential.fingerprint;
+    let used = registry.usage.summary(name);
     let said = standing
         .declared
         .filter(|said| said.state != CredentialState::Active);
-    let owner = entry
-        .declared
-        .as_ref()
-        .and_then(|declared| declared.owner.clone());
-    let mut paths: Vec<_> = entry
-        .locations
-        .iter()
-        .map(|(path, _)| path.clone())
-        .collect();
-    paths.dedup();
-    CredentialView {
-        fingerprint: entry.credential.fingerprint.clone(),
+    let (owner, owner_from) = registry.owner(entry).unzip();
+    let mut view = CredentialView {
+        fingerprint: name.clone(),
         kind: entry.credential.kind,
         label: entry.credential.label.clone(),
         state: standing.state,
         retired_at: said.as_ref().map(|said| said.since),
         retired_by: said.as_ref().map(|said| said.by.clone()),
         reason: said.and_then(|said| said.reason),
-        owner: owner.or_else(|| entry.credential.subject.clone()),
-        paths,
+        owner,
+        owner_from,
+        paths: paths(entry),
         issued: entry.credential.issued,
         expires: entry.credential.expires,
-        last_used,
-        uses,
+        first_seen: Some(entry.first_seen),
+        first_used: used.first,
+        last_used: used.last,
+        last_used_by: used.last_by,
+        last_used_with: Some(used.last_exe).filter(|exe| !exe.is_empty()),
+        uses: used.count,
+        users: used.users as u64,
+        files: files(registry, entry),
+        held: registry.held.processes(name).map(held).collect(),
+        logs: registry
+            .held
+            .logs(name)
+            .map(|(path, _)| path.to_owned())
+            .collect(),
+        findings: Vec::new(),
+    };
+    view.findings = findings::of(entry, &view, now);
+    view
+}
+
+fn paths(entry: &CredentialEntry) -> Vec<PathBuf> {
+    let locations = entry.locations.iter();
+    let mut paths: Vec<_> = locations.map(|(path, _)| path.clone()).collect();
+    paths.dedup();
+    paths
+}
+
+fn files(registry: &Registry, entry: &CredentialEntry) -> Vec<FileView> {
+    let locations = entry.locations.iter();
+    let files = locations.filter_map(|(path, file)| {
+        let facts = registry.file_facts(*file)?;
+        Some(FileView {
+            path: path.clone(),
+            uid: facts.uid,
+            user: None,
+            gid: facts.gid,
+            group: None,
+            mode: format!("{:04o}", facts.mode),
+            modified: facts.modified,
+            world_readable: facts.exposed,
+        })
+    });
+    files.collect()
+}
+
+fn held(at: &HeldAt) -> HeldView {
+    HeldView {
+        pid: at.process.pid,
+        started: at.process.start,
+        identity: at.identity.clone(),
+        exe: at.exe.clone(),
+        place: at.place.clone(),
     }
 }
 
-/// Every identity that acted or was spoken of; `account` tells what account a selector names, where
-/// somebody knows the host.
+/// Every identity that acted, was spoken of, or owns something; `account` tells what account a selector
+/// names, where somebody knows the host.
 pub fn identities(
     registry: &Registry,
     account: impl Fn(&Selector) -> Option<Account>,
 ) -> Vec<IdentityView> {
-    registry
-        .identities()
-        .map(|(selector, entry)| {
-            let said = entry
-                .declared
-                .as_ref()
-                .filter(|said| said.state != CredentialState::Active);
-            IdentityView {
-                selector: selector.clone(),
-                account: account(selector),
-                state: said.map_or(CredentialState::Active, |said| said.state),
-                retired_at: said.map(|said| said.since),
-                retired_by: said.map(|said| said.by.clone()),
-                reason: said.and_then(|said| said.reason.clone()),
-                first_seen: entry.first_seen,
-                last_seen: entry.last_seen,
-                credentials_used: credentials_used(registry, selector),
-            }
-        })
-        .collect()
-}
-
-fn credentials_used(registry: &Registry, selector: &Selector) -> u64 {
-    let rows = registry
-        .usage
-        .rows()
-        .filter(|row| row.key.identity == *selector);
-    rows.map(|row| &row.key.fingerprint)
-        .collect::<BTreeSet<_>>()
-        .len() as u64
+    let mut used: BTreeMap<&Selector, BTreeSet<_>> = BTreeMap::new();
+    for row in registry.usage.rows() {
+        let of = used.entry(&row.key.identity).or_default();
+        of.insert(&row.key.fingerprint);
+    }
+    let mut owned: BTreeMap<Selector, u64> = BTreeMap::new();
+    for (owner, _) in registry
+        .credentials()
+        .filter_map(|entry| registry.owner(entry))
+    {
+        *owned.entry(owner).or_default() += 1;
+    }
+    let known = registry.identities().map(|(selector, entry)| {
+        let said = entry
+            .declared
+            .as_ref()
+            .filter(|said| said.state != CredentialState::Active);
+        IdentityView {
+            selector: selector.clone(),
+            account: account(selector),
+            state: said.map_or(CredentialState::Active, |said| said.state),
+            retired_at: said.map(|said| said.since),
+            retired_by: said.map(|said| said.by.clone()),
+            reason: said.and_then(|said| said.reason.clone()),
+            first_seen: entry.first_seen,
+            last_seen: entry.last_seen,
+            credentials_used: used.get(selector).map_or(0, |of| of.len() as u64),
+            credentials_owned: owned.get(selector).copied().unwrap_or(0),
+        }
+    });
+    let mut views: Vec<_> = known.collect();
+    // Owners that have not acted are identities too.
+    let silent = owned
+        .iter()
+        .filter(|(owner, _)| registry.identity(owner).is_none());
+    views.extend(silent.map(|(owner, count)| IdentityView {
+        selector: owner.clone(),
+        account: account(owner),
+        state: CredentialState::Active,
+        retired_at: None,
+        retired_by: None,
+        reason: None,
+        first_seen: None,
+        last_seen: None,
+        credentials_used: 0,
+        credentials_owned: *count,
+    }));
+    views.sort_by(|a, b| a.selector.cmp(&b.selector));
+    views
 }

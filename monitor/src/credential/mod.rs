@@ -10,6 +10,7 @@
 pub mod accounts;
 pub mod discovery;
 pub mod fingerprint;
+pub mod held;
 pub mod inspect;
 pub mod jobs;
 pub mod places;
@@ -24,6 +25,9 @@ pub use inspect::{InspectError, inspect, inspect_any, inspect_open};
 pub use recognise::{opaque, recognise};
 pub use secret::{ReadError, SecretBytes};
 pub use watch::{DirectoryWatch, Found, WatchConfig, WatchError, WatchHandle, WatchStats};
+
+/// Most credentials that are told of one process or one piece of a log.
+const MAX_HELD: usize = 64;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Real material, made here: keys by ssh-keygen, OpenSSL and libraries, files with values that
 //! are plainly made up.
 
+mod corpus;
 mod formats;
 mod keys;
 mod properties;

@@ -61,6 +61,12 @@ pub(super) async fn answer(
             let account = |of: &Selector| state.host.account_of(of);
             Response::Identities(views::identities(&state.registry, account))
         }
+        Request::Inventory => {
+            let state = &core.detector.state;
+            let account = |of: &Selector| state.host.account_of(of);
+            let now = core.sensor.now();
+            Response::Inventory(Box::new(views::inventory(&state.registry, account, now)))
+        }
         Request::Alerts { limit } => alerts(limit, core, context).await,
         Request::Usage => {
             let state = &core.detector.state;

@@ -8,8 +8,11 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::enrich::Enricher;
+use super::exposure;
 use super::followed::{Followed, is_opaque};
+use super::holders::Holders;
 use super::look;
+use super::mounts::Mounts;
 use crate::config::Config;
 use crate::credential::{FingerprintKey, Found, WatchHandle, inspect, inspect_any, places};
 use crate::decode::{Decoded, Look, LookReason};
@@ -49,12 +52,14 @@ pub(super) struct Core<O> {
     pub(super) sensor: Arc<Sensor>,
     /// `None` only in the moment before it is handed over.
     watch: Option<WatchHandle>,
+    holders: Option<Holders>,
     pub(super) key: Arc<FingerprintKey>,
     pub(super) events: u64,
     pub(super) delays: Delays,
     pub(super) raised: u64,
     enricher: Enricher,
     followed: Followed,
+    mounts: Mounts,
     /// Files to look at again: whoever wrote them may not have been done.
     again: Vec<(Instant, PathBuf)>,
     directories: BTreeSet<PathBuf>,
@@ -73,6 +78,7 @@ impl<O: Output> Core<O> {
         output: O,
         sensor: Arc<Sensor>,
         watch: Option<WatchHandle>,
+        holders: Option<Holders>,
         key: Arc<FingerprintKey>,
         state_dir: &Path,
     ) -> anyhow::Result<Self> {
@@ -82,11 +88,13 @@ impl<O: Output> Core<O> {
             sensor,
             watch,
             enricher: Enricher::new(Arc::clone(&key), config.sensor.job_environment),
+            holders,
             key,
             events: 0,
             delays: Delays::new()?,
             raised: 0,
             followed: Followed::default(),
+            mounts: Mounts::new(),
             again: Vec::new(),
             directories: BTreeSet::new(),
             declared: BTreeSet::new(),
@@ -119,6 +127,7 @@ impl<O: Output> Core<O> {
                 self.declared.insert(path.clone());
             }
         }
+        self.look_into(record);
         let outcome = self.detector.step(record);
         if matches!(record.fact, Fact::Registry(_)) || !outcome.changes.is_empty() {
             self.sensor.forget_repeats();
@@ -133,6 +142,22 @@ impl<O: Output> Core<O> {
         if !outcome.alerts.is_empty() {
             self.raised += outcome.alerts.len() as u64;
             self.output.alerts(outcome.alerts).await;
+        }
+    }
+
+    /// Has it looked at what a program was given.
+    fn look_into(&self, record: &Record) {
+        let Some(holders) = &self.holders else {
+            return;
+        };
+        if let Fact::Exec { task, .. } | Fact::Running { task, .. } = &record.fact
+            && task.pid != std::process::id()
+        {
+            let ago = self.sensor.now().since(task.start);
+            match &record.fact {
+                Fact::Exec { .. } => holders.started(task, ago),
+                _ => holders.running(task, ago),
+            }
         }
     }
 
@@ -205,6 +230,7 @@ impl<O: Output> Core<O> {
                     truncated = summary.truncated,
                     "looked through the roots for credentials"
                 );
+                self.fact(Fact::Searched).await;
             }
             Found::Overflow => {
                 let hook = "inotify".to_owned();
@@ -235,11 +261,17 @@ impl<O: Output> Core<O> {
         }
         self.followed.follow(&located);
         self.want(&located);
+        let is_exposed = exposure::is_exposed(&located);
         self.take(Record {
             time,
             fact: Fact::Located(located),
         })
         .await;
+        if is_exposed {
+            let path = path.clone();
+            let fact = Fact::Exposed { file, path };
+            self.take(Record { time, fact }).await;
+        }
         if let Err(error) = self.sensor.watch_file(file, &path) {
             tracing::warn!(error, "a credential file is not fully watched");
         }
@@ -422,6 +454,9 @@ impl<O: Output> Core<O> {
                 let time = self.sensor.now();
                 self.located(time, located).await;
             }
+        }
+        for directory in self.mounts.new_ones() {
+            self.watch_directory(&directory);
         }
         self.look_at_declared().await;
         self.fact(Fact::Tick).await;

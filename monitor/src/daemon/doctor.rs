@@ -17,7 +17,7 @@ use crate::sensor::{self, HookState, Sensor};
 /// When nothing at all can be watched.
 pub fn doctor(config: &Config) -> Result<Doctor, CommandError> {
     // What a daemon has, or what it lacks would not show here.
-    privileges::keep_what_is_needed(None, false);
+    privileges::keep_what_is_needed(None, config.discovery.environments);
     let runtime = startup::runtime()?;
     let _context = runtime.enter();
     let directory = scratch()?;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::anyhow;
 
+use super::exposure;
 use super::restore;
 use super::target;
 use crate::cli::CommandError;
@@ -66,7 +67,13 @@ pub fn registry(snapshot: &Snapshot) -> Registry {
     for record in restore::facts(snapshot) {
         detector.step(&record);
     }
-    detector.state.registry
+    let mut registry = detector.state.registry;
+    for (_, located) in &snapshot.files {
+        if exposure::is_exposed(located) {
+            registry.expose(located.file);
+        }
+    }
+    registry
 }
 
 #[cfg(test)]

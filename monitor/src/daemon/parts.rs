@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::core::{Core, Output};
+use super::holders::{Holders, Options};
 use super::look;
 use crate::cli::CommandError;
 use crate::config::Config;
@@ -13,6 +14,7 @@ use crate::credential::{
     DirectoryWatch, FingerprintKey, Found, Scan, WatchConfig, WatchHandle, inspect_open, places,
 };
 use crate::decode::Decoded;
+use crate::model::Fact;
 use crate::sensor::{self, LoadError, Sensor};
 
 /// Files found by discovery that may wait.
@@ -25,12 +27,20 @@ pub(super) struct Parts {
     pub(super) batches: mpsc::Receiver<Vec<Decoded>>,
     pub(super) sensor: Arc<Sensor>,
     pub(super) found: mpsc::Receiver<Found>,
+    /// Credentials that lie in no file.
+    pub(super) held: mpsc::Receiver<Fact>,
+    holders: Option<Holders>,
     watch: Option<WatchHandle>,
     key: Arc<FingerprintKey>,
 }
 
 impl Parts {
-    pub(super) fn start(config: &Config, state_dir: &Path) -> Result<Self, CommandError> {
+    /// Starts them. Environments are read only where the daemon has kept the right to it.
+    pub(super) fn start(
+        config: &Config,
+        state_dir: &Path,
+        environments: bool,
+    ) -> Result<Self, CommandError> {
         let key = FingerprintKey::load_or_create(state_dir).map_err(anyhow::Error::from)?;
         let key = Arc::new(key);
         let for_sensor = Arc::clone(&key);
@@ -71,10 +81,18 @@ impl Parts {
             let _ = sender.blocking_send(found);
         })
         .map_err(anyhow::Error::from)?;
+        let options = Options {
+            environments,
+            logs: config.discovery.logs.clone(),
+        };
+        let (holders, held) =
+            Holders::start(options, Arc::clone(&key)).map_err(anyhow::Error::from)?;
         Ok(Self {
             sensor: Arc::new(sensor),
             batches,
             found,
+            held,
+            holders: Some(holders),
             watch: Some(watch),
             key,
         })
@@ -93,6 +111,7 @@ impl Parts {
             output,
             Arc::clone(&self.sensor),
             watch,
+            self.holders.take(),
             Arc::clone(&self.key),
             state_dir,
         )

@@ -63,7 +63,7 @@ async fn run(
     output: Recorded<std::fs::File>,
     snapshot: &Snapshot,
 ) -> CommandResult {
-    let mut parts = Parts::start(config, state_dir)?;
+    let mut parts = Parts::start(config, state_dir, false)?;
     let mut core: Core<_> = parts.core(config, output, state_dir)?;
     startup::restore(&mut core, config, snapshot).await?;
     say(&format!(
@@ -82,6 +82,7 @@ async fn run(
         tokio::select! {
             Some(batch) = parts.batches.recv() => core.batch(batch).await,
             Some(found) = parts.found.recv() => core.found(found).await,
+            Some(fact) = parts.held.recv() => core.fact(fact).await,
             _ = tick.tick() => {
                 core.tick().await;
                 let flushed = core.output.writer.flush();

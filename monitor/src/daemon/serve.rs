@@ -51,6 +51,7 @@ pub(super) async fn serve(
                 scanned |= matches!(found, Found::ScanDone(_));
                 core.found(found).await;
             }
+            Some(fact) = parts.held.recv() => core.fact(fact).await,
             Some((request, peer, reply)) = asked.recv() => {
                 // A client that has gone away wants no answer.
                 let _ = reply.send(answer(request, &peer, core, &context).await);

@@ -46,7 +46,7 @@ pub fn run(options: &RunOptions) -> CommandResult {
     let config = load_config(options.config.as_deref())?;
     privileges::keep_what_is_needed(
         config.control.group.as_deref(),
-        config.sensor.job_environment,
+        config.sensor.job_environment || config.discovery.environments,
     );
     let runtime = runtime()?;
     let result = runtime.block_on(daemon(options, &config));
@@ -141,6 +141,7 @@ pub(super) async fn restore<O: Output>(
         let to = core.sensor.now();
         core.fact(Fact::Unwatched { from, to }).await;
     }
+    core.fact(Fact::Restored).await;
     // Nobody watched meanwhile: what is stored says where to look, and not what is there.
     for (_, stored) in &snapshot.files {
         core.look_again(stored).await;
@@ -163,7 +164,7 @@ async fn daemon(options: &RunOptions, config: &Config) -> CommandResult {
     end_open_alerts(&mut store, &snapshot)?;
     let sinks = Sinks::open(&sinks(config, options.output)).map_err(anyhow::Error::from)?;
     let storage = StorageHandle::start(store)?;
-    let mut parts = Parts::start(config, &state_dir)?;
+    let mut parts = Parts::start(config, &state_dir, config.discovery.environments)?;
     let mut core = parts.core(config, Stored::new(storage.clone(), sinks), &state_dir)?;
     let (changes, declared_in) = restore(&mut core, config, &snapshot).await?;
     let now = Timestamp::now();

@@ -149,7 +149,7 @@ impl Detector {
     }
 
     /// A credential as it stands, and whether that is the state of a declared path.
-    fn stands(
+    pub(super) fn stands(
         &self,
         fingerprint: &Fingerprint,
         file: Option<FileId>,

@@ -13,6 +13,7 @@ mod health;
 mod human;
 mod identity;
 mod insiders;
+mod leaked;
 mod life;
 mod life_dormant;
 mod life_holders;
@@ -91,6 +92,7 @@ pub struct Detector {
     pub exceptions: Exceptions,
     /// Sessions of people as machines that were told of: one is one cause, however long it lasts.
     sessions: human::Sessions,
+    leaks: leaked::Leaks,
 }
 
 impl Detector {
@@ -108,6 +110,7 @@ impl Detector {
             harvests: harvest::Harvests::default(),
             exceptions: Exceptions::default(),
             sessions: human::Sessions::default(),
+            leaks: leaked::Leaks::default(),
         }
     }
 
@@ -141,6 +144,7 @@ impl Detector {
                 self.state.host.set_owner(located.file, located.uid);
                 let followed = outcome.learned.followed.clone();
                 self.forget_followed(&followed, &mut outcome);
+                self.leaked_file(located, now, &mut findings);
             }
             Fact::Unlocated { file, path } => {
                 let left = self.state.registry.credentials_at(*file).to_vec();
@@ -154,11 +158,13 @@ impl Detector {
             Fact::Fork { task } => self.state.processes.forked(task, now),
             Fact::Exit { task } => {
                 self.state.processes.ended(task, now);
+                self.state.registry.held.release(task.key());
                 self.settle_exited(task, &mut findings);
                 self.stale_ended(task.key());
             }
             Fact::Exec { task, path } => {
                 self.state.processes.started(task, Some(path), now);
+                self.state.registry.held.release(task.key());
                 let actor = self.actor(task, &mut outcome, now);
                 self.retired_identity(&actor, identity::Act::Exec, None, now, &mut findings);
                 self.human_use(&actor, None, now, &mut findings);
@@ -289,6 +295,20 @@ impl Detector {
                 self.review(now, &mut findings, &mut outcome);
             }
             Fact::SocketClose { .. } => {}
+            Fact::Holds {
+                task,
+                place,
+                credential,
+            } => self.holds(task, place, credential, now, &mut findings, &mut outcome),
+            Fact::Logged {
+                path,
+                owner,
+                credential,
+            } => self.logged(path, *owner, credential, now, &mut findings),
+            Fact::Exposed { file, path } => self.exposed(*file, path, now, &mut findings),
+            Fact::Restored => self.leaks.restored(),
+            Fact::Searched => self.searched(now, &mut findings),
+            Fact::KernelKeys { keys } => self.state.registry.held.set_keys(keys),
             Fact::Stopping { signal, from } => findings.push(self.stopping(signal, from, now)),
             Fact::Gap { gap } => {
                 self.not_watched(gap, now);

@@ -54,6 +54,7 @@ detections! {
     Reuse = "CW-210",
     WrongEnvironment = "CW-211",
     HumanUse = "CW-209",
+    LeakedByPlace = "CW-213",
     HookFailed = "CW-901",
     EventsLost = "CW-902",
     NotWatched = "CW-903",

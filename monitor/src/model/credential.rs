@@ -60,6 +60,9 @@ pub enum CredentialKind {
     Keytab,
     ShadowPassword,
     Jwt,
+    ApiToken,
+    VpnKey,
+    WifiPassword,
     /// Declared or retired by path; its content has no shape that is known.
     Opaque,
 }
@@ -90,6 +93,9 @@ impl CredentialKind {
             Self::Keytab => "Kerberos keytab",
             Self::ShadowPassword => "shadow passwords",
             Self::Jwt => "JSON web token",
+            Self::ApiToken => "API token",
+            Self::VpnKey => "VPN key",
+            Self::WifiPassword => "Wi-Fi password",
             Self::Opaque => "declared secret",
         }
     }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Account, Container, Credential, CredentialState, CredentialUser, Exception, FileId,
-    Fingerprint, Gap, Learning, LocatedFile, Origin, Relied, Rhythm, Selector, Succession, Task,
-    Timestamp, Usage,
+    Fingerprint, Gap, HeldIn, KernelKey, Learning, LocatedFile, Origin, Relied, Rhythm, Selector,
+    Succession, Task, Timestamp, Usage,
 };
 
 /// A fact and when it happened.
@@ -223,6 +223,43 @@ pub enum Fact {
         #[serde(with = "super::path")]
         path: PathBuf,
     },
+    /// A process holds a credential elsewhere than in a file.
+    Holds {
+        /// Who.
+        task: Task,
+        /// Where.
+        place: HeldIn,
+        /// What.
+        credential: Credential,
+    },
+    /// A credential was written to a log.
+    Logged {
+        /// The log.
+        #[serde(with = "super::path")]
+        path: PathBuf,
+        /// The uid that owns it.
+        owner: u32,
+        /// What was written.
+        credential: Credential,
+    },
+    /// A file with a secret can be read by every account: its mode lets them, and no directory
+    /// above it keeps them out.
+    Exposed {
+        /// Its inode.
+        file: FileId,
+        /// Its path.
+        #[serde(with = "super::path")]
+        path: PathBuf,
+    },
+    /// What was known before has been taken in: all that follows is new.
+    Restored,
+    /// Discovery has been through all of its roots once.
+    Searched,
+    /// The keys in the kernel's keyrings, all that can be seen. No payloads.
+    KernelKeys {
+        /// In the order of their serial numbers.
+        keys: Vec<KernelKey>,
+    },
     /// The operator or the registry files said something.
     Registry(RegistryChange),
     /// A credential from before that no file holds any more.
@@ -308,6 +345,7 @@ impl Fact {
             | Self::MemoryAccess { task, .. }
             | Self::KeyRead { task, .. }
             | Self::IdentityChange { task, .. }
+            | Self::Holds { task, .. }
             | Self::Capped { task, .. } => Some(task),
             _ => None,
         }

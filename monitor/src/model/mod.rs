@@ -9,6 +9,7 @@ pub mod container;
 pub mod credential;
 pub mod fact;
 pub mod guard;
+pub mod held;
 pub mod identity;
 pub mod life;
 pub mod path;
@@ -30,6 +31,7 @@ pub use credential::{
 };
 pub use fact::{Access, Fact, MemoryAccess, Protocol, Record, RegistryChange, Target};
 pub use guard::{Gap, Origin, Relied, Sender};
+pub use held::{HeldIn, KernelKey, is_history};
 pub use identity::Selector;
 pub use life::{Rhythm, Succession};
 pub use system_file::SystemFile;

@@ -1,7 +1,10 @@
 //! Which credentials and identities there are, in which state, and how they were used. Pure.
 
 mod entry;
+mod files;
 mod guarded;
+mod held;
+mod owner;
 mod rhythm;
 mod rotation;
 mod usage;
@@ -13,11 +16,15 @@ use std::time::Duration;
 
 use entry::Departed;
 pub use entry::{CredentialEntry, Declared, IdentityEntry, Standing};
+pub use files::FileFacts;
+use files::Files;
 pub use guarded::GuardedFile;
 use guarded::GuardedFiles;
+pub use held::{Held, HeldAt};
+pub use owner::OwnerFrom;
 pub use rhythm::{Rhythms, Silence};
 pub use rotation::{Rotation, Rotations, Successor};
-pub use usage::UsageMap;
+pub use usage::{UsageMap, UseSummary};
 pub use users::{FileOwner, Learned, Users, is_same_identity};
 
 use crate::model::{
@@ -38,6 +45,7 @@ pub struct Registry {
     paths: BTreeMap<PathBuf, Declared>,
     departed: HashMap<FileId, Departed>,
     guarded: GuardedFiles,
+    facts: Files,
     /// Who used what.
     pub usage: UsageMap,
     /// Which version followed which.
@@ -46,6 +54,8 @@ pub struct Registry {
     pub rhythms: Rhythms,
     /// Who is known to use what.
     pub users: Users,
+    /// What lies elsewhere than in files.
+    pub held: Held,
 }
 
 /// Most files that are remembered after they went: they matter for seconds.
@@ -64,6 +74,7 @@ impl Registry {
             return successors;
         }
         self.places.insert(located.path.clone(), located.file);
+        self.facts.locate(located);
         let at = self.files.entry(located.file).or_default();
         for credential in &located.credentials {
             let entry = self
@@ -123,6 +134,7 @@ impl Registry {
             return None;
         }
         self.files.remove(&file);
+        self.facts.forget(file);
         if self.departed.len() >= DEPARTED {
             self.departed.retain(|_, of| now.since(of.at) <= QUEUED);
         }
@@ -211,6 +223,16 @@ impl Registry {
     /// The system's own file that lies there.
     pub fn guarded(&self, file: FileId) -> Option<&GuardedFile> {
         self.guarded.get(file)
+    }
+
+    /// What the file system says of a file that holds credentials.
+    pub fn file_facts(&self, file: FileId) -> Option<FileFacts> {
+        self.facts.get(file)
+    }
+
+    /// Notes that every account can read a file.
+    pub fn expose(&mut self, file: FileId) {
+        self.facts.expose(file);
     }
 
     /// Whether acts on a file are of interest: it holds a credential, or is the system's own.

@@ -16,6 +16,23 @@ pub struct UsageMap {
     len: usize,
 }
 
+/// All uses of one credential.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UseSummary {
+    /// The first that was seen.
+    pub first: Option<Timestamp>,
+    /// The latest.
+    pub last: Option<Timestamp>,
+    /// How many.
+    pub count: u64,
+    /// Whose the latest was.
+    pub last_by: Option<Selector>,
+    /// By what program; empty where it could not be known.
+    pub last_exe: String,
+    /// By how many identities.
+    pub users: usize,
+}
+
 impl UsageMap {
     /// Notes a number of uses and returns their row.
     pub fn note(&mut self, key: UsageKey, uses: u64, now: Timestamp) -> &Usage {
@@ -117,6 +134,32 @@ impl UsageMap {
             .fold((None, 0), |(last, count), row| {
                 (last.max(Some(row.last)), count.saturating_add(row.count))
             })
+    }
+}
+
+impl UsageMap {
+    /// All that is known of a credential's uses.
+    pub fn summary(&self, credential: &Fingerprint) -> UseSummary {
+        let rows = self.rows.get(credential);
+        let rows = || {
+            let all = rows.into_iter().flat_map(BTreeMap::values);
+            all.filter(|row| row.key.destination.is_empty())
+        };
+        let latest = rows().max_by_key(|row| row.last);
+        let users: std::collections::BTreeSet<_> = rows().map(|row| &row.key.identity).collect();
+        UseSummary {
+            first: rows().map(|row| row.first).min(),
+            last: latest.map(|row| row.last),
+            count: rows().fold(0, |sum, row| sum.saturating_add(row.count)),
+            last_by: latest.map(|row| row.key.identity.clone()),
+            last_exe: latest.map(|row| row.key.exe.clone()).unwrap_or_default(),
+            users: users.len(),
+        }
+    }
+
+    /// The credentials that an identity has used.
+    pub fn used_by<'a>(&'a self, identity: &'a Selector) -> impl Iterator<Item = &'a Usage> {
+        self.rows().filter(move |row| row.key.identity == *identity)
     }
 }
 

@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use monitor_common::Hook;
 use nix::sys::fanotify::{
@@ -28,6 +28,8 @@ pub type Inspect = Arc<dyn Fn(&File, &Path) -> Option<LocatedFile> + Send + Sync
 /// The fanotify group.
 pub(super) struct Marks {
     group: Fanotify,
+    /// Nobody answers any more, so that a mark would hold its openers for ever.
+    ended: RwLock<bool>,
 }
 
 impl Marks {
@@ -39,6 +41,7 @@ impl Marks {
         let files = EventFFlags::O_RDONLY | EventFFlags::O_LARGEFILE | EventFFlags::O_CLOEXEC;
         Ok(Self {
             group: Fanotify::init(flags, files)?,
+            ended: RwLock::new(false),
         })
     }
 
@@ -48,13 +51,13 @@ impl Marks {
         if !has_page_cache_reads(path) {
             mask |= MaskFlags::FAN_ACCESS_PERM;
         }
-        self.mark(MarkFlags::FAN_MARK_ADD, mask, path)
+        self.add(MarkFlags::FAN_MARK_ADD, mask, path)
     }
 
     /// Marks all files that are, or come to be, directly in a directory.
     pub(super) fn add_directory(&self, path: &Path) -> nix::Result<()> {
         let mask = MaskFlags::FAN_OPEN_PERM | MaskFlags::FAN_EVENT_ON_CHILD;
-        self.mark(
+        self.add(
             MarkFlags::FAN_MARK_ADD | MarkFlags::FAN_MARK_ONLYDIR,
             mask,
             path,
@@ -65,6 +68,16 @@ impl Marks {
     pub(super) fn remove_file(&self, path: &Path) {
         let mask = MaskFlags::FAN_OPEN_PERM | MaskFlags::FAN_ACCESS_PERM;
         let _ = self.mark(MarkFlags::FAN_MARK_REMOVE, mask, path);
+    }
+
+    /// Adds a mark while somebody answers. What the daemon takes in at its end still leads to files,
+    /// and it opens some of them itself.
+    fn add(&self, flags: MarkFlags, mask: MaskFlags, path: &Path) -> nix::Result<()> {
+        let ended = self.ended.read().unwrap_or_else(PoisonError::into_inner);
+        if *ended {
+            return Ok(());
+        }
+        self.mark(flags, mask, path)
     }
 
     fn mark(&self, flags: MarkFlags, mask: MaskFlags, path: &Path) -> nix::Result<()> {
@@ -99,6 +112,7 @@ impl Marks {
     /// Takes every mark away and lets all go that wait: the group stays open until the last part of
     /// the daemon lets go of it, and nobody would answer any more, not even the daemon's own opens.
     fn end(&self) {
+        *self.ended.write().unwrap_or_else(PoisonError::into_inner) = true;
         let flags = MarkFlags::FAN_MARK_FLUSH;
         if let Err(error) = self.mark(flags, MaskFlags::empty(), Path::new("/")) {
             tracing::warn!(%error, "the marks on credential files are not taken away");
@@ -231,4 +245,34 @@ pub(super) fn has_page_cache_reads(path: &Path) -> bool {
     const TMPFS: i64 = 0x0102_1994;
     const RAMFS: i64 = 0x8584_58f6;
     rustix::fs::statfs(path).is_ok_and(|fs| ![TMPFS, RAMFS].contains(&fs.f_type))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_mark_that_comes_after_the_end_holds_nobody() {
+        // Permission marks are for root.
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let marks = Marks::new().unwrap();
+        marks.end();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        marks.add_file(file.path()).unwrap();
+        let (opened, waits) = mpsc::channel();
+        let path = file.path().to_owned();
+        let opener = std::thread::spawn(move || {
+            let _ = opened.send(File::open(path).is_ok());
+        });
+        let was_opened = waits.recv_timeout(Duration::from_secs(5));
+        // Lets go of whoever waits, whatever came out.
+        drop(marks);
+        opener.join().unwrap();
+        assert_eq!(was_opened, Ok(true));
+    }
 }

@@ -115,6 +115,7 @@ impl Place {
             "[discovery]\nroots = [{:?}]\n[registry]\ndirectory = {:?}\n\
              [detection.system_secrets]\nallowed = [\"/**/credwatch\"]\n\
              [[users]]\ncredentials = [\"/**\"]\nallowed = [\"/**/credwatch\"]\n\
+             [detection.process_memory]\nallowed = [\"/**/credwatch\"]\n\
              [[sinks]]\ntype = \"json\"\npath = {:?}\n{more}\n",
             place.root(),
             place.at("registry.d"),

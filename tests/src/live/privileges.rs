@@ -18,8 +18,12 @@ const NET_ADMIN: u64 = 1 << 12;
 const SYS_PTRACE: u64 = 1 << 19;
 const SYS_ADMIN: u64 = 1 << 21;
 
-/// What every daemon keeps on this kernel.
+/// What every daemon keeps on this kernel: it reads environments unless it is told not to.
 fn needed() -> u64 {
+    needed_without_environments() | SYS_PTRACE
+}
+
+fn needed_without_environments() -> u64 {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release.split(['.', '-']).map_while(|of| of.parse().ok());
     let version: (u32, u32) = (numbers.next().unwrap(), numbers.next().unwrap());
@@ -107,6 +111,19 @@ fn it_keeps_what_it_needs_and_works_with_that() {
     holds_exactly(&daemon, needed());
     let untested = place.all(|alert| alert.summary.contains("self_test"));
     assert_eq!(untested, []);
+    daemon.stop();
+}
+
+#[test]
+fn who_wants_no_environments_read_keeps_one_less() {
+    let _host = shared();
+    let place = Place::new();
+    let config = place.at("credwatch.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let without = text.replacen("roots = [", "environments = false\nroots = [", 1);
+    fs::write(&config, without).unwrap();
+    let daemon = Daemon::start(&place);
+    holds_exactly(&daemon, needed_without_environments());
     daemon.stop();
 }
 

@@ -3,11 +3,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use monitor::model::DetectionId;
+use monitor::control::protocol::CredentialView;
+use monitor::model::{DetectionId, HeldIn};
 
-use super::daemon::{Daemon, Place, shared};
-use super::host::{SshKey, command, run};
+use super::daemon::{Daemon, Place, patiently, shared};
+use super::host::{Partner, SshKey, command, python, run};
+use super::leaking::token;
 
 /// A file, and the secrets in it.
 struct Planted {
@@ -205,8 +208,32 @@ fn planted_secrets_are_found_nowhere() {
     run(openssl.args(algorithm).arg(&pem));
     secrets.extend(body_of(&pem));
 
+    // Where no file is, and where none should be.
+    let logs = place.at("logs");
+    fs::create_dir(&logs).unwrap();
+    let config = place.at("credwatch.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let with_logs = format!("logs = [{logs:?}]\nroots = [");
+    fs::write(&config, text.replacen("roots = [", &with_logs, 1)).unwrap();
+    let held = ["environment", "arguments", "history", "log"].map(token);
+    secrets.extend(held.iter().map(|token| token[4..].to_owned()));
+
     let daemon = Daemon::start_with(&place, |command| {
         command.env("CREDWATCH_LOG", "trace");
+    });
+    let [in_environment, in_arguments, in_history, in_log] = &held;
+    let wait = "import sys; print('here', flush=True); sys.stdin.readline()";
+    let holder = Partner::start(python(wait, &[in_arguments]).env("DEPLOY_TOKEN", in_environment));
+    std::thread::sleep(patiently(Duration::from_secs(1)));
+    fs::write(logs.join("app.log"), format!("Bearer {in_log}\n")).unwrap();
+    fs::write(root.join(".bash_history"), format!("curl {in_history}\n")).unwrap();
+    place.until("each place is known", || {
+        let known = place.credentials();
+        let any = |is: &dyn Fn(&CredentialView) -> bool| known.iter().any(is);
+        any(&|of| of.held.iter().any(|at| at.place == HeldIn::Arguments))
+            && any(&|of| of.held.iter().any(|at| at.place != HeldIn::Arguments))
+            && any(&|of| of.logs.contains(&logs.join("app.log")))
+            && any(&|of| of.paths.contains(&root.join(".bash_history")))
     });
     let mut paths: Vec<_> = planted.iter().map(|of| root.join(of.name)).collect();
     paths.extend([key.path.clone(), pem.clone()]);
@@ -243,6 +270,9 @@ fn planted_secrets_are_found_nowhere() {
         &["usage"],
         &["identities"],
         &["status"],
+        &["report", "inventory"],
+        &["report", "inventory", "--output", "csv"],
+        &["report", "inventory", "--output", "json"],
     ] {
         let output = place.client(args).output().unwrap();
         assert!(output.status.success());
@@ -254,7 +284,7 @@ fn planted_secrets_are_found_nowhere() {
     let mut record = place.client(&["record", recording.to_str().unwrap(), "--duration", "2s"]);
     record.env("CREDWATCH_LOG", "trace");
     let recorder = std::thread::spawn(move || record.output().unwrap());
-    std::thread::sleep(std::time::Duration::from_millis(1_200));
+    std::thread::sleep(Duration::from_millis(1_200));
     for path in &paths {
         run(&mut command("head", &[path]));
     }
@@ -266,6 +296,7 @@ fn planted_secrets_are_found_nowhere() {
     )
     .unwrap();
 
+    drop(holder.finish());
     // While it runs its write-ahead log is there; then it is killed, so that the log stays.
     let mut files = Vec::new();
     let gather = |files: &mut Vec<PathBuf>| {

@@ -7,9 +7,9 @@ use monitor::detection::Detector;
 use monitor::model::{
     Access, Account, AccountClass, Alert, AlertStatus, Container, Credential, CredentialKind,
     CredentialState, CredentialUser, DetectionId, Exception, Fact, FileId, Fingerprint, Gap,
-    Learning, LocatedFile, MemoryAccess, Origin, Password, Protocol, Record, RegistryChange,
-    Relied, Rhythm, Selector, Sender, Severity, Succession, Target, Task, Timestamp, Usage,
-    UsageKey,
+    HeldIn, KernelKey, Learning, LocatedFile, MemoryAccess, Origin, Password, Protocol, Record,
+    RegistryChange, Relied, Rhythm, Selector, Sender, Severity, Succession, Target, Task,
+    Timestamp, Usage, UsageKey,
 };
 use monitor::recording::{self, Writer};
 use proptest::collection::vec;
@@ -334,6 +334,42 @@ fn learned() -> impl Strategy<Value = Fact> {
     ]
 }
 
+/// What lies elsewhere than in files, and what lies open.
+fn held() -> impl Strategy<Value = Fact> {
+    let place = prop_oneof![
+        Just(HeldIn::Arguments),
+        text().prop_map(|variable| HeldIn::Environment { variable }),
+    ];
+    prop_oneof![
+        (task(), place, credential()).prop_map(|(task, place, credential)| Fact::Holds {
+            task,
+            place,
+            credential
+        }),
+        (text(), uid(), credential()).prop_map(|(path, owner, credential)| Fact::Logged {
+            path: path.into(),
+            owner,
+            credential
+        }),
+        (file(), text()).prop_map(|(file, path)| Fact::Exposed {
+            file,
+            path: path.into()
+        }),
+        Just(Fact::Restored),
+        Just(Fact::Searched),
+        (any::<u32>(), text(), uid()).prop_map(|(serial, description, uid)| {
+            let key = KernelKey {
+                serial,
+                kind: "user".to_owned(),
+                description,
+                uid,
+                permissions: 0,
+            };
+            Fact::KernelKeys { keys: vec![key] }
+        }),
+    ]
+}
+
 /// What the daemon notices about itself.
 fn own() -> impl Strategy<Value = Fact> {
     let sender = || {
@@ -420,6 +456,7 @@ fn fact() -> impl Strategy<Value = Fact> {
         2 => learned(),
         1 => usage(),
         1 => known(),
+        2 => held(),
         1 => Just(Fact::Tick),
         2 => (task(), path()).prop_map(|(task, path)| Fact::Exec { task, path }),
         1 => (task(), option::of(text())).prop_map(|(task, path)| Fact::Running { task, path }),

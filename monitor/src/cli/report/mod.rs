@@ -1,28 +1,27 @@
-//! `credwatch report`: a report a file.
+//! `credwatch report`: pages for people who decide and who audit. A report a file.
 
+mod inventory;
 mod rotation;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
 use super::{CommandResult, Commands};
 
-/// Answers a question about all that is known.
-#[derive(Debug, Clone, Args)]
+/// Writes a report: what there is, for whoever has to decide about it or to audit it.
+#[derive(Debug, Subcommand)]
 #[command(after_long_help = "\
 Examples:
+  sudo credwatch report inventory > inventory.md
+  sudo credwatch report inventory --output csv > inventory.csv
   sudo credwatch report rotation")]
-pub(super) struct ReportArgs {
-    #[command(subcommand)]
-    report: Report,
-}
-
-#[derive(Debug, Clone, Subcommand)]
-enum Report {
+pub(super) enum ReportCommand {
+    Inventory(inventory::InventoryArgs),
     Rotation(rotation::RotationArgs),
 }
 
-pub(super) fn report(args: &ReportArgs, commands: &dyn Commands) -> CommandResult {
-    match &args.report {
-        Report::Rotation(args) => rotation::rotation(args, commands),
+pub(super) fn report(of: &ReportCommand, commands: &dyn Commands) -> CommandResult {
+    match of {
+        ReportCommand::Inventory(args) => inventory::inventory(args, commands),
+        ReportCommand::Rotation(args) => rotation::rotation(args, commands),
     }
 }

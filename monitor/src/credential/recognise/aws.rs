@@ -217,3 +217,16 @@ fn is_id(id: &str) -> bool {
 fn is_example(id: &str) -> bool {
     id.ends_with("EXAMPLE")
 }
+
+/// An id and its secret that stand apart, as in the environment.
+pub(super) fn pair(id: &str, secret: &str) -> Option<Credential> {
+    if !is_id(id) || is_example(id) || is_placeholder(secret) {
+        return None;
+    }
+    let name = public_id("aws", id)?;
+    Some(
+        Found::new(CredentialKind::AwsAccessKey, name)
+            .label(id)
+            .done(),
+    )
+}

@@ -14,11 +14,13 @@ mod jwt;
 mod keytab;
 mod kubernetes;
 mod logins;
+mod network;
 mod pem;
 mod registries;
 mod ssh;
 mod system;
 mod text;
+mod tokens;
 mod x509;
 
 use std::path::Path;
@@ -72,6 +74,7 @@ pub fn recognise(path: &Path, content: &SecretBytes, key: &FingerprintKey) -> Ve
             kubernetes::recognise,
             registries::recognise,
             logins::recognise,
+            network::recognise,
             system::recognise,
             ssh::recognise_authorized,
             ssh::recognise_certificate,
@@ -81,17 +84,47 @@ pub fn recognise(path: &Path, content: &SecretBytes, key: &FingerprintKey) -> Ve
                 break;
             }
         }
-        // Else whatever has a shape of its own is looked for anywhere in it.
-        if found.is_empty() {
-            pem_blocks(input, &mut found);
-            aws::recognise_anywhere(input, &mut found);
-            jwt::recognise_anywhere(input, &mut found);
+        // Else whatever has a shape of its own is looked for anywhere in it. A file of variables
+        // may hold anything beside what is known of it.
+        if found.is_empty() || input.is_of_variables() {
+            shapes(input, &mut found);
         }
     }
     if found.is_empty() && places::holds_only_secrets(path) {
         found.push(opaque(content, key));
     }
     distinct(found)
+}
+
+/// Whatever has a shape of its own.
+fn shapes(input: Input<'_>, found: &mut Vec<Credential>) {
+    pem_blocks(input, found);
+    aws::recognise_anywhere(input, found);
+    jwt::recognise_anywhere(input, found);
+    tokens::recognise_anywhere(input, found);
+}
+
+/// The credentials of known shape in a text that is no file: the value of a variable, the words of a
+/// command. `name` is what the value is called, where a format is known by it.
+pub(super) fn recognise_value(name: &str, text: &str, key: &FingerprintKey) -> Vec<Credential> {
+    let input = Input {
+        path: Path::new(name),
+        name,
+        bytes: text.as_bytes(),
+        text,
+        key,
+    };
+    let mut found = Vec::new();
+    registries::recognise(input, &mut found);
+    if found.is_empty() {
+        shapes(input, &mut found);
+    }
+    distinct(found)
+}
+
+/// A key of AWS in two variables: the id, and the secret that makes it one.
+pub(super) fn recognise_aws_pair(id: &str, secret: &str) -> Option<Credential> {
+    aws::pair(id, secret)
 }
 
 /// A credential that is one because somebody says so: all of the file's content is its value.
@@ -128,6 +161,11 @@ impl Input<'_> {
         self.path
             .parent()
             .is_some_and(|dir| dir.iter().any(|part| part == directory))
+    }
+
+    /// Whether this is a list of `NAME=value`, as services are given their environment.
+    fn is_of_variables(&self) -> bool {
+        self.name.starts_with(".env") || self.name.ends_with(".env") || self.below("default")
     }
 
     /// Whether the content has this text; fast.

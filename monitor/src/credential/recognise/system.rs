@@ -1,5 +1,6 @@
 //! The host's own: shadow passwords, and tokens that are a whole file.
 
+use super::tokens::is_shown;
 use super::{Found, Input};
 use crate::model::{Credential, CredentialKind, Selector, Timestamp};
 
@@ -62,6 +63,7 @@ fn vault(input: Input<'_>, found: &mut Vec<Credential>) {
     let prefixed = ["hvs.", "hvb.", "hvr."]
         .iter()
         .any(|prefix| token.starts_with(prefix) && token.len() >= 24);
+    let prefixed = prefixed && !is_shown(token);
     if one_word && (prefixed || matches!(input.name, ".vault-token" | "vault-token")) {
         let name = input.key.value(token.as_bytes());
         found.push(Found::new(CredentialKind::VaultToken, name).done());

@@ -87,6 +87,7 @@ catalog! {
     Reuse: cw210,
     WrongEnvironment: cw211,
     HumanUse: cw209,
+    LeakedByPlace: cw213,
     HookFailed: cw901,
     EventsLost: cw902,
     NotWatched: cw903,

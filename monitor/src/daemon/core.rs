@@ -15,8 +15,8 @@ use crate::credential::{FingerprintKey, Found, WatchHandle, inspect, inspect_any
 use crate::decode::{Decoded, Look, LookReason};
 use crate::detection::{Detector, Outcome};
 use crate::model::{
-    Access, Alert, CredentialKind, CredentialState, Fact, FileId, LocatedFile, Record, Selector,
-    SystemFile, Target, Timestamp,
+    Access, Alert, CredentialKind, CredentialState, Fact, FileId, LocatedFile, Record,
+    RegistryChange, Selector, SystemFile, Target, Timestamp,
 };
 use crate::sensor::Sensor;
 use crate::sensor::handle::Whereabouts;
@@ -28,6 +28,12 @@ pub(super) trait Output: Send {
     fn fact(&mut self, record: &Record);
     /// New or ended alerts. They are stored when this returns.
     fn alerts(&mut self, alerts: Vec<Alert>) -> impl Future<Output = ()> + Send;
+    /// States that the detector has changed by itself. They are stored when this returns.
+    fn changes(
+        &mut self,
+        time: Timestamp,
+        changes: Vec<RegistryChange>,
+    ) -> impl Future<Output = ()> + Send;
     /// What may be stored later: alerts that counted a repeat, rows of usage.
     fn later(&mut self, outcome: &Outcome);
     /// What was known before has been taken in; all that follows is new.
@@ -114,10 +120,13 @@ impl<O: Output> Core<O> {
             }
         }
         let outcome = self.detector.step(record);
-        if matches!(record.fact, Fact::Registry(_)) {
+        if matches!(record.fact, Fact::Registry(_)) || !outcome.changes.is_empty() {
             self.sensor.forget_repeats();
         }
         self.output.later(&outcome);
+        if !outcome.changes.is_empty() {
+            self.output.changes(record.time, outcome.changes).await;
+        }
         if let Some(selector) = &outcome.seen {
             self.output.seen(selector, record.time);
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::core::Output;
 use crate::detection::Outcome;
-use crate::model::{Alert, Fact, Record, Selector, Timestamp};
+use crate::model::{Alert, Fact, Record, RegistryChange, Selector, Timestamp};
 use crate::recording::Writer;
 use crate::sinks::Sinks;
 use crate::storage::{StorageHandle, Write};
@@ -91,6 +91,14 @@ impl Output for Stored {
         }
     }
 
+    async fn changes(&mut self, time: Timestamp, changes: Vec<RegistryChange>) {
+        if !self.loading {
+            let writes = changes.into_iter();
+            let writes = writes.map(|change| Write::Change(time, change)).collect();
+            self.store(writes).await;
+        }
+    }
+
     fn later(&mut self, outcome: &Outcome) {
         let usage = outcome.usage.iter().cloned().map(Write::Usage);
         let repeated = outcome.repeated.iter().cloned();
@@ -131,6 +139,8 @@ impl<W: std::io::Write + Send> Output for Recorded<W> {
             self.sinks.send(&Arc::new(alert));
         }
     }
+
+    async fn changes(&mut self, _time: Timestamp, _changes: Vec<RegistryChange>) {}
 
     fn later(&mut self, _outcome: &Outcome) {}
 

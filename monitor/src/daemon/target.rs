@@ -162,11 +162,16 @@ pub(super) fn change(
             .and_then(|said| said.owner.clone()),
         _ => None,
     };
+    let by = match by {
+        // A user of this name does not speak for the program.
+        RegistryChange::DERIVED => format!("user {by}"),
+        by => by.to_owned(),
+    };
     RegistryChange {
         target,
         state,
         since: None,
-        by: by.to_owned(),
+        by,
         reason,
         owner,
     }

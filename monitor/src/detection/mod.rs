@@ -45,6 +45,9 @@ pub struct Outcome {
     pub repeated: Vec<Alert>,
     /// Rows of the usage map that changed.
     pub usage: Vec<Usage>,
+    /// States that changed by what the facts themselves say. They hold already: to be stored, and
+    /// not to be taken in again.
+    pub changes: Vec<RegistryChange>,
     /// Who acted with a credential, a connection or a program.
     pub seen: Option<crate::model::Selector>,
 }
@@ -249,6 +252,13 @@ impl Detector {
             port: to.port(),
             name: name.map(str::to_owned),
         }
+    }
+
+    /// Takes in a change of state that follows from the facts themselves.
+    #[expect(dead_code, reason = "the first rules that derive a state come next")]
+    fn derive(&mut self, change: RegistryChange, now: Timestamp, outcome: &mut Outcome) {
+        self.change(&change, now, outcome);
+        outcome.changes.push(change);
     }
 
     fn change(&mut self, change: &RegistryChange, now: Timestamp, outcome: &mut Outcome) {

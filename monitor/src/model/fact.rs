@@ -362,3 +362,13 @@ pub struct RegistryChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Selector>,
 }
+
+impl RegistryChange {
+    /// Who says what follows from the facts themselves. No operator is called so.
+    pub const DERIVED: &str = "credwatch";
+
+    /// Whether nobody said it.
+    pub fn is_derived(&self) -> bool {
+        self.by == Self::DERIVED
+    }
+}

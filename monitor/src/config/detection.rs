@@ -6,7 +6,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-use super::duration;
+use super::{OffboardConfig, duration};
 use crate::model::{DetectionId, Selector};
 
 /// How detections behave.
@@ -30,6 +30,9 @@ pub struct DetectionConfig {
     pub control_sockets: AllowedConfig,
     /// For `CW-208`: who may read and change the system's own secrets.
     pub system_secrets: AllowedConfig,
+    /// When something is gone, and when it is safe to delete.
+    #[serde(skip)]
+    pub offboard: OffboardConfig,
     /// Detections that raise nothing.
     pub disabled: Vec<DetectionId>,
 }
@@ -51,6 +54,7 @@ impl Default for DetectionConfig {
             process_memory: AllowedConfig::default(),
             control_sockets: AllowedConfig::default(),
             system_secrets: AllowedConfig::default(),
+            offboard: OffboardConfig::default(),
             disabled: Vec::new(),
         }
     }

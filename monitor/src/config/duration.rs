@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 use serde::Deserializer;
 use serde::de::{Error, Visitor};
 
@@ -19,7 +19,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration
         }
 
         fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
-            let signed: SignedDuration = text.parse().map_err(|_| {
+            let signed = parse(text).ok_or_else(|| {
                 E::custom(format_args!(
                     "`{}` is no duration; write a number with its unit: \"60s\", \"5m\", \"1h 30m\"",
                     text.escape_debug()
@@ -36,4 +36,28 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration
     }
 
     from.deserialize_str(Text)
+}
+
+/// Days and weeks are of 24 hours: there is no calendar in which they could be others.
+fn parse(text: &str) -> Option<SignedDuration> {
+    let exact = text.parse::<SignedDuration>().ok();
+    exact.or_else(|| {
+        let span = text.parse::<Span>().ok()?;
+        span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_of_24_hours_and_months_are_no_durations() {
+        let seconds = |text: &str| parse(text).map(|of| of.as_secs());
+        assert_eq!(seconds("30d"), Some(30 * 86_400));
+        assert_eq!(seconds("1w 2h"), Some(7 * 86_400 + 7_200));
+        assert_eq!(seconds("1h 30m"), Some(5_400));
+        assert_eq!(seconds("1 month"), None);
+        assert_eq!(seconds("soon"), None);
+    }
 }

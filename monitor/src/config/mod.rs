@@ -4,6 +4,7 @@
 mod detection;
 mod duration;
 mod error;
+mod offboard;
 mod reader;
 mod registry_files;
 mod sections;
@@ -13,6 +14,7 @@ use std::path::Path;
 
 pub use detection::{ActorPattern, AllowedConfig, DetectionConfig, MetadataServiceConfig};
 pub use error::{ConfigError, Problem};
+pub use offboard::OffboardConfig;
 pub use registry_files::load_registry;
 pub use sections::{ControlConfig, DiscoveryConfig, RegistryConfig, SensorConfig};
 pub use sinks::{Colour, Facility, SinkConfig, SinkKind, SyslogTransport};
@@ -54,6 +56,7 @@ const SECTIONS: &[&str] = &[
     "registry",
     "control",
     "detection",
+    "offboard",
     "sensor",
     "sinks",
 ];
@@ -80,6 +83,7 @@ impl Config {
 
     fn read<'i>(reader: &mut Reader<'i>, table: Table<'i>) -> Self {
         let mut config = Self::default();
+        let mut offboard = OffboardConfig::default();
         for (key, value) in table {
             // A section that is not fit for use is left at its default: its mistakes are noted,
             // and this configuration will not be used.
@@ -94,6 +98,9 @@ impl Config {
                     config.control = reader.section("[control]", value).unwrap_or_default();
                 }
                 "detection" => config.detection = read_detection(reader, value),
+                "offboard" => {
+                    offboard = reader.section("[offboard]", value).unwrap_or_default();
+                }
                 "sensor" => {
                     config.sensor = reader.section("[sensor]", value).unwrap_or_default();
                 }
@@ -108,6 +115,7 @@ impl Config {
                 other => reader.unknown_key(key.span(), other, "the file", SECTIONS),
             }
         }
+        config.detection.offboard = offboard;
         config
     }
 }

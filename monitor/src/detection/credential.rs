@@ -48,6 +48,7 @@ impl Detector {
                 let key = usage(actor, &fingerprint, "");
                 let row = self.state.registry.usage.note(key, count, now);
                 outcome.usage.push(row.clone());
+                self.state.registry.observed.used(&fingerprint, count, now);
             }
             let id = match state {
                 CredentialState::Retired | CredentialState::Revoked | CredentialState::Expired => {

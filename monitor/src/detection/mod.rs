@@ -1,5 +1,6 @@
 //! From facts to alerts. Pure over (fact, state, time): the same recording gives the same alerts.
 
+mod account;
 pub mod catalog;
 mod credential;
 mod describe;
@@ -10,6 +11,7 @@ mod identity;
 mod insiders;
 mod memory;
 mod metadata;
+mod observed;
 mod sockets;
 mod system;
 
@@ -23,7 +25,7 @@ use crate::config::DetectionConfig;
 use crate::model::{
     Alert, AlertDestination, DetectionId, Fact, Record, RegistryChange, Target, Timestamp, Usage,
 };
-use crate::registry::Registry;
+use crate::registry::{Registry, Removal};
 
 /// All state that facts change.
 #[derive(Debug, Default)]
@@ -60,6 +62,7 @@ pub struct Detector {
     pub state: State,
     folds: Folds,
     pending: BTreeMap<identity::PendingKey, identity::Pending>,
+    accounts: account::Accounts,
 }
 
 impl Detector {
@@ -71,6 +74,7 @@ impl Detector {
             state: State::default(),
             folds,
             pending: BTreeMap::new(),
+            accounts: account::Accounts::default(),
         }
     }
 
@@ -84,6 +88,8 @@ impl Detector {
         let ended = self.folds.ended(now);
         outcome.take_ended(ended);
         self.settle_pending(now, &mut findings);
+        self.settle_removed(now, &mut outcome);
+        let held = self.held_before(&record.fact);
         match &record.fact {
             Fact::UserName { uid, name } => self.state.host.set_user(*uid, name.as_deref()),
             Fact::CgroupPath { id, path } => self.state.host.set_cgroup(*id, path),
@@ -103,6 +109,7 @@ impl Detector {
             Fact::Exec { task, path } => {
                 self.state.processes.started(task, Some(path), now);
                 let actor = self.actor(task, &mut outcome, now);
+                self.note_changer(&actor, now);
                 self.retired_identity(&actor, identity::Act::Exec, None, now, &mut findings);
             }
             Fact::IdentityChange { task, uid } => {
@@ -202,6 +209,14 @@ impl Detector {
                 let ended = self.folds.end_of(DetectionId::HookFailed, hook);
                 outcome.take_ended(ended);
             }
+            Fact::Account(change) => self.account(change, now, &mut findings, &mut outcome),
+            Fact::Unit { name, present } => self.unit(name, *present, now, &mut outcome),
+            Fact::Removed { selector, at, uid } => {
+                let removal = Removal { at: *at, uid: *uid };
+                self.state.registry.offboarding.removed(selector, removal);
+            }
+            // What they say of the observation is taken in below.
+            Fact::Watching { .. } | Fact::Observed(_) | Fact::Pattern(_) => {}
             Fact::SocketClose { .. } | Fact::Tick => {}
             Fact::Stopping { signal, from } => findings.push(self.stopping(signal, from, now)),
             Fact::Gap { gap } => findings.push(guard::gap(gap, now)),
@@ -209,6 +224,7 @@ impl Detector {
                 findings.push(guard::tampered(*what, path, detail, now));
             }
         }
+        self.observe(record, held);
         for finding in findings {
             if !self.settings.enabled(finding.alert.id) {
                 continue;
@@ -240,6 +256,9 @@ impl Detector {
     fn actor(&mut self, task: &crate::model::Task, outcome: &mut Outcome, now: Timestamp) -> Actor {
         let actor = Actor::of(task, &self.state.processes, &self.state.host);
         self.state.registry.identity_seen(actor.identity(), now);
+        for selector in &actor.selectors {
+            self.state.registry.observed.acted(selector, now);
+        }
         outcome.seen = Some(actor.identity().clone());
         actor
     }
@@ -255,7 +274,6 @@ impl Detector {
     }
 
     /// Takes in a change of state that follows from the facts themselves.
-    #[expect(dead_code, reason = "the first rules that derive a state come next")]
     fn derive(&mut self, change: RegistryChange, now: Timestamp, outcome: &mut Outcome) {
         self.change(&change, now, outcome);
         outcome.changes.push(change);

@@ -39,6 +39,7 @@ detections! {
     RetiredCredentialRead = "CW-101",
     RetiredCredentialUsed = "CW-102",
     RetiredIdentityActive = "CW-103",
+    AccountReactivated = "CW-105",
     DecoyTouched = "CW-107",
     MetadataService = "CW-203",
     EnvironScrape = "CW-205",

@@ -1,6 +1,9 @@
 //! Which credentials and identities there are, in which state, and how they were used. Pure.
 
 mod guarded;
+mod observed;
+mod offboarding;
+mod safe_to_delete;
 mod usage;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -9,6 +12,9 @@ use std::time::Duration;
 
 pub use guarded::GuardedFile;
 use guarded::GuardedFiles;
+pub use observed::{Observed, Unstored};
+pub use offboarding::{Belonging, Offboarding, Owned, Removal, is_ended};
+pub use safe_to_delete::{Assessment, Holder, Living, Reason, Requirements, Verdict, assess, span};
 pub use usage::UsageMap;
 
 use crate::model::{
@@ -112,6 +118,10 @@ pub struct Registry {
     guarded: GuardedFiles,
     /// Who used what.
     pub usage: UsageMap,
+    /// When that was watched.
+    pub observed: Observed,
+    /// Whose files are whose, and who is gone.
+    pub offboarding: Offboarding,
 }
 
 /// What lay in a file until its last path was forgotten.

@@ -41,6 +41,7 @@ catalog! {
     RetiredCredentialRead: cw101,
     RetiredCredentialUsed: cw102,
     RetiredIdentityActive: cw103,
+    AccountReactivated: cw105,
     DecoyTouched: cw107,
     MetadataService: cw203,
     EnvironScrape: cw205,

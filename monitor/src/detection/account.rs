@@ -1,0 +1,294 @@
+//! CW-105: an account that nobody could log in to can be used again. And what follows from accounts
+//! and units that are removed: nobody should use any more what was theirs alone.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::describe;
+use super::fold::{Cause, Finding};
+use super::{Detector, Outcome};
+use crate::attribution::Actor;
+use crate::model::{
+    AccountChange, AccountState, CredentialState, DetectionId, PasswordField, RegistryChange,
+    Selector, Severity, ShellClass, Target, Timestamp,
+};
+use crate::registry::{Belonging, Removal};
+
+/// What changes accounts.
+const CHANGERS: &[&str] = &[
+    "passwd",
+    "chpasswd",
+    "chage",
+    "chsh",
+    "usermod",
+    "useradd",
+    "newusers",
+    "vipw",
+    "vigr",
+    "pwconv",
+    "pwunconv",
+    "accounts-daemon",
+    "cloud-init",
+];
+/// An account that was made this short a while ago is still being set up.
+const SET_UP: Duration = Duration::from_secs(600);
+/// The change is noticed at most this long after what made it was started. An editor takes longer,
+/// and then nobody is named.
+const JUST_BEFORE: Duration = Duration::from_secs(30);
+/// Most that are remembered, of each.
+const REMEMBERED: usize = 64;
+
+/// What was heard of accounts a moment ago.
+#[derive(Debug, Default)]
+pub(super) struct Accounts {
+    changers: VecDeque<(Actor, Timestamp)>,
+    made: BTreeMap<String, Timestamp>,
+}
+
+impl Detector {
+    /// A program was started: it may be one that changes accounts.
+    pub(super) fn note_changer(&mut self, actor: &Actor, now: Timestamp) {
+        if !self.runs(actor, CHANGERS) {
+            return;
+        }
+        let changers = &mut self.accounts.changers;
+        if changers.len() >= REMEMBERED {
+            changers.pop_front();
+        }
+        changers.push_back((actor.clone(), now));
+    }
+
+    /// An account is not as it was.
+    pub(super) fn account(
+        &mut self,
+        change: &AccountChange,
+        now: Timestamp,
+        findings: &mut Vec<Finding>,
+        outcome: &mut Outcome,
+    ) {
+        let selector = Selector::unix_user(&change.name);
+        match (&change.before, &change.after) {
+            (None, Some(after)) => {
+                let made = &mut self.accounts.made;
+                made.retain(|_, at| now.since(*at) < SET_UP && *at <= now);
+                if made.len() < REMEMBERED {
+                    made.insert(change.name.clone(), now);
+                }
+                self.returned(&selector, now, outcome);
+                self.returned(&Selector::unix_uid(after.uid), now, outcome);
+            }
+            (Some(before), None) => {
+                let offboarding = &mut self.state.registry.offboarding;
+                let removal = Removal {
+                    at: now,
+                    uid: change.uid_is_free.then_some(before.uid),
+                };
+                offboarding.removed(&selector, removal);
+                if change.uid_is_free {
+                    offboarding.removed(&Selector::unix_uid(before.uid), removal);
+                }
+            }
+            (Some(before), Some(after)) => {
+                findings.extend(self.reactivated(&selector, change, (before, after), now));
+            }
+            (None, None) => {}
+        }
+    }
+
+    fn reactivated(
+        &self,
+        selector: &Selector,
+        change: &AccountChange,
+        (before, after): (&AccountState, &AccountState),
+        now: Timestamp,
+    ) -> Option<Finding> {
+        let ways = ways_in(before, after, now);
+        let retired = self.retired(selector, now);
+        let made = self.accounts.made.get(&change.name);
+        let is_set_up = made.is_some_and(|at| now.since(*at) < SET_UP);
+        // A person's account is unlocked by whoever looks after people.
+        if ways.is_empty() || retired.is_none() && (!after.is_system || is_set_up) {
+            return None;
+        }
+        let id = DetectionId::AccountReactivated;
+        let mut alert = describe::alert(id, now);
+        let kind = if after.is_system {
+            "system account"
+        } else {
+            "account"
+        };
+        let was = retired.map(|said| {
+            alert.severity = Severity::Critical;
+            describe::retired_since(said)
+        });
+        let mut changers = self.accounts.changers.iter().rev();
+        let changer = changers.find(|(_, at)| now.since(*at) <= JUST_BEFORE);
+        let by = match changer {
+            _ if change.while_unwatched => {
+                "; it happened while Credwatch did not run, so who did it was not seen".to_owned()
+            }
+            Some((actor, _)) => {
+                alert.process = Some(actor.to_alert());
+                format!("; {} did so just before", describe::who(actor))
+            }
+            None => "; no program that changes accounts was seen just before".to_owned(),
+        };
+        alert.summary = format!(
+            "The {kind} {} (uid {}){} can be used again: {}{by}",
+            change.name,
+            after.uid,
+            was.unwrap_or_default(),
+            ways.join(", ")
+        );
+        alert.identity = Some(selector.clone());
+        alert.path = Some("/etc/shadow".to_owned());
+        let mut parts = vec![selector.to_string()];
+        parts.extend(ways);
+        Some(Finding {
+            cause: Cause { id, parts },
+            alert,
+            weight: 1,
+        })
+    }
+
+    /// A unit's file came or went.
+    pub(super) fn unit(
+        &mut self,
+        name: &str,
+        present: bool,
+        now: Timestamp,
+        outcome: &mut Outcome,
+    ) {
+        let selector = Selector::systemd_unit(name);
+        if present {
+            self.returned(&selector, now, outcome);
+        } else if self.state.registry.identity(&selector).is_some() {
+            let removal = Removal { at: now, uid: None };
+            self.state.registry.offboarding.removed(&selector, removal);
+        }
+    }
+
+    /// It is there again: the word that its removal had led to does not hold any more. What it owned
+    /// stays retired, for the one that is there now was not given it.
+    fn returned(&mut self, selector: &Selector, now: Timestamp, outcome: &mut Outcome) {
+        self.state.registry.offboarding.returned(selector);
+        let said = self.state.registry.identity(selector);
+        let said = said.and_then(|entry| entry.declared.as_ref());
+        if said.is_some_and(|said| {
+            said.by == RegistryChange::DERIVED && said.state == CredentialState::Retired
+        }) {
+            let change = RegistryChange {
+                target: Target::Identity(selector.clone()),
+                state: CredentialState::Active,
+                since: None,
+                by: RegistryChange::DERIVED.to_owned(),
+                reason: Some("one of this name was added again".to_owned()),
+                owner: None,
+            };
+            self.derive(change, now, outcome);
+        }
+    }
+
+    /// Retires those that have been gone for long enough, with what was theirs alone.
+    pub(super) fn settle_removed(&mut self, now: Timestamp, outcome: &mut Outcome) {
+        let grace = self.settings.offboard.removal_grace;
+        for (selector, uid) in self.state.registry.offboarding.due(grace, now) {
+            let reason = if selector.as_str().starts_with("systemd:") {
+                "its unit was removed"
+            } else {
+                "its account was removed"
+            };
+            let registry = &self.state.registry;
+            let owned = registry.owned_by(&selector, uid, now).into_iter();
+            let owned = owned.filter(|of| {
+                of.shared_with.is_empty()
+                    && of.why != Belonging::Used
+                    && of.state == CredentialState::Active
+            });
+            let targets = owned.map(|of| Target::Credential(of.fingerprint));
+            let known = registry.identity(&selector).is_some();
+            let is_spoken_of = registry
+                .identity(&selector)
+                .is_some_and(|entry| entry.declared.is_some());
+            let identity = (!is_spoken_of).then(|| Target::Identity(selector.clone()));
+            let identity = identity.filter(|_| known || selector.as_str().contains(":user:"));
+            for target in identity.into_iter().chain(targets).collect::<Vec<_>>() {
+                let owner = match target {
+                    Target::Credential(_) => Some(selector.clone()),
+                    _ => None,
+                };
+                let change = RegistryChange {
+                    target,
+                    state: CredentialState::Retired,
+                    since: None,
+                    by: RegistryChange::DERIVED.to_owned(),
+                    reason: Some(reason.to_owned()),
+                    owner,
+                };
+                self.derive(change, now, outcome);
+            }
+        }
+    }
+}
+
+/// In which ways an account can be used now and could not before.
+fn ways_in(before: &AccountState, after: &AccountState, now: Timestamp) -> Vec<String> {
+    let mut ways = Vec::new();
+    let password = match (before.password, after.password) {
+        (before, after) if before == after || before.lets_in() => None,
+        (PasswordField::Locked, PasswordField::Set) => Some("its password was unlocked"),
+        (_, PasswordField::Set) => Some("it was given a password"),
+        (_, PasswordField::Empty) => Some("it can be used without a password"),
+        _ => None,
+    };
+    ways.extend(password.map(str::to_owned));
+    if (before.shell, after.shell) == (ShellClass::None, ShellClass::Login) {
+        ways.push("it was given a shell".to_owned());
+    }
+    if before.is_expired(now) && !after.is_expired(now) {
+        ways.push("its expiry was lifted".to_owned());
+    }
+    ways
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    fn states() -> impl Strategy<Value = AccountState> {
+        let passwords = prop::sample::select(vec![
+            PasswordField::None,
+            PasswordField::Locked,
+            PasswordField::Set,
+            PasswordField::Empty,
+        ]);
+        let shells = prop::sample::select(vec![ShellClass::None, ShellClass::Login]);
+        let ends = prop::option::of((0..2_000_000i64).prop_map(Timestamp));
+        (passwords, shells, ends).prop_map(|(password, shell, expires)| AccountState {
+            uid: 998,
+            password,
+            shell,
+            expires,
+            is_system: true,
+        })
+    }
+
+    fn openness(of: &AccountState) -> [bool; 3] {
+        let shell = of.shell == ShellClass::Login;
+        [of.password.lets_in(), shell, !of.is_expired(NOW)]
+    }
+
+    proptest! {
+        /// A way in is named exactly where one is open that was not.
+        #[test]
+        fn every_way_that_opens_is_named_and_no_other(before in states(), after in states()) {
+            let opened = openness(&before).into_iter().zip(openness(&after));
+            let opened = opened.filter(|(before, after)| !before && *after).count();
+            prop_assert_eq!(ways_in(&before, &after, NOW).len(), opened);
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! The daemon: starts the parts in order, joins them, and ends them.
 
+mod accounts;
 mod control;
 mod core;
 mod doctor;
@@ -7,6 +8,7 @@ mod enrich;
 mod followed;
 mod guard;
 mod heartbeat;
+mod kept;
 mod look;
 mod offline;
 mod output;
@@ -18,6 +20,7 @@ mod restore;
 mod serve;
 mod startup;
 mod target;
+mod units;
 
 pub use doctor::doctor;
 pub use offline::{change_offline, registry};

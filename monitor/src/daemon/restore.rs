@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::kept;
 use crate::config::{ConfigError, load_registry};
 use crate::model::{CredentialState, Fact, Record, RegistryChange, Target, Timestamp};
 use crate::storage::Snapshot;
@@ -52,6 +53,7 @@ pub(super) fn facts(snapshot: &Snapshot) -> Vec<Record> {
     records.extend(
         usage
             .chain(identities)
+            .chain(kept::facts(snapshot))
             .map(|fact| Record { time: now, fact }),
     );
     records.sort_by_key(|record| record.time);

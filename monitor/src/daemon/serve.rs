@@ -10,6 +10,7 @@ use super::control::{Asked, Context, answer};
 use super::core::Core;
 use super::guard::{Guard, Received, RunMark, Signals, Wish};
 use super::heartbeat::{Beat, Heartbeat};
+use super::kept::HostChanges;
 use super::output::{Stored, say};
 use super::parts::Parts;
 use super::restore::{self, DeclaredIn};
@@ -27,6 +28,7 @@ pub(super) struct Own<'a> {
     pub(super) signals: &'a mut Signals,
     pub(super) mark: &'a mut RunMark,
     pub(super) guard: &'a mut Guard,
+    pub(super) host: &'a mut HostChanges,
 }
 
 /// The loop: one task owns all state, and everything comes to it by queues. Ends when a signal has
@@ -59,10 +61,15 @@ pub(super) async fn serve(
                 Beat::Fact(fact) => core.fact(*fact).await,
                 Beat::Proven => proven = true,
             },
-            _ = tick.tick() => core.tick().await,
+            _ = tick.tick() => {
+                core.tick().await;
+                own.host.look_at_accounts(core).await;
+            }
             Some(fact) = own.guard.facts.recv() => core.fact(fact).await,
             _ = slow.tick() => {
                 core.output.store_seen(own.mark.beat());
+                own.host.look_at_units(core).await;
+                core.keep();
                 let sensor = Arc::clone(&core.sensor);
                 tokio::task::spawn_blocking(move || sensor.watch_control_sockets());
             }

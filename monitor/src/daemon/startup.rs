@@ -11,6 +11,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::control::{Context, forward};
 use super::core::{Core, Output};
 use super::guard::{Guard, RunMark, Signals};
+use super::kept::HostChanges;
 use super::output::{Stored, say};
 use super::parts::Parts;
 use super::privileges;
@@ -164,6 +165,9 @@ async fn daemon(options: &RunOptions, config: &Config) -> CommandResult {
     let failed = "the daemon cannot watch itself";
     let mut signals = Signals::take().context(failed)?;
     let (mut mark, gap) = RunMark::begin(snapshot.last_run.as_ref()).context(failed)?;
+    core.fact(mark.watching(snapshot.last_run.as_ref())).await;
+    let mut host = HostChanges::new(&snapshot);
+    host.look_at_accounts(&mut core).await;
     if let Some(gap) = gap {
         core.fact(Fact::Gap { gap }).await;
     }
@@ -198,6 +202,7 @@ async fn daemon(options: &RunOptions, config: &Config) -> CommandResult {
         signals: &mut signals,
         mark: &mut mark,
         guard: &mut guard,
+        host: &mut host,
     };
     serve(&mut core, &mut parts, own, asked, context, config).await;
     drop(guard);
@@ -209,6 +214,7 @@ async fn daemon(options: &RunOptions, config: &Config) -> CommandResult {
     }
     core.finish().await;
     core.output.store_seen(None);
+    core.keep();
     let Stored { sinks, .. } = core.output;
     sinks.shutdown(END).await;
     storage.try_enqueue(vec![mark.end()]);

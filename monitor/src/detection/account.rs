@@ -159,12 +159,25 @@ impl Detector {
         now: Timestamp,
         outcome: &mut Outcome,
     ) {
-        let selector = Selector::systemd_unit(name);
-        if present {
-            self.returned(&selector, now, outcome);
-        } else if self.state.registry.identity(&selector).is_some() {
-            let removal = Removal { at: now, uid: None };
-            self.state.registry.offboarding.removed(&selector, removal);
+        let registry = &self.state.registry;
+        // An instance has its template's file.
+        let is_of = |unit: &str| match (name.split_once("@."), unit.split_once('@')) {
+            (Some((template, _)), Some((instance, _))) => template == instance,
+            _ => unit == name,
+        };
+        let units = registry.identities().map(|(selector, _)| selector);
+        let units = units.filter(|selector| {
+            let unit = selector.as_str().strip_prefix("systemd:unit:");
+            unit.is_some_and(is_of)
+        });
+        for selector in units.cloned().collect::<Vec<_>>() {
+            if present {
+                self.returned(&selector, now, outcome);
+            } else {
+                let removal = Removal { at: now, uid: None };
+                let offboarding = &mut self.state.registry.offboarding;
+                offboarding.removed(&selector, removal);
+            }
         }
     }
 

@@ -11,6 +11,8 @@ use crate::model::{Blindness, Fingerprint, Hole, Ledger, Selector, Target, Times
 const HOLES: usize = 1_024;
 /// Most credentials and identities whose use is followed. Of others nothing is concluded.
 const PATTERNS: usize = 131_072;
+/// Most that are handed out to be stored at once. Others follow.
+const AT_ONCE: usize = 4_096;
 /// A loss is told when it is counted, and a hook that is silent when it is found to be: what was
 /// missed lies at most this much before.
 const NOTICED_LATE: Duration = Duration::from_secs(60);
@@ -251,7 +253,10 @@ impl Observed {
     /// What has changed since it was last asked.
     pub fn take_unstored(&mut self) -> Unstored {
         let ledger = std::mem::take(&mut self.ledger_changed).then(|| self.ledger.clone());
-        let patterns = std::mem::take(&mut self.changed).into_iter();
+        let later = self.changed.iter().nth(AT_ONCE).cloned();
+        let later = later.map(|later| self.changed.split_off(&later));
+        let now = std::mem::replace(&mut self.changed, later.unwrap_or_default());
+        let patterns = now.into_iter();
         let patterns = patterns.filter_map(|subject| self.patterns.get(&subject).cloned());
         Unstored {
             ledger: ledger.flatten(),

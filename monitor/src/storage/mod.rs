@@ -7,6 +7,7 @@
 
 mod error;
 mod handle;
+mod kept;
 mod load;
 mod open;
 mod pending;
@@ -25,6 +26,7 @@ use rusqlite::Connection;
 
 pub use error::{Result, StorageError};
 pub use handle::{StorageHandle, StorageStats};
+pub use kept::{Keep, Kept};
 
 use crate::model::{
     Alert, Credential, FileId, LocatedFile, RegistryChange, Selector, Timestamp, Usage,
@@ -67,6 +69,8 @@ pub enum Write {
     Alert(Box<Alert>),
     /// A run of the daemon; takes the place of what was known of it.
     Run(Run),
+    /// What is kept beside the pipeline.
+    Keep(Box<Keep>),
 }
 
 /// A run of the daemon. One that is not the present one and has no end was killed.
@@ -105,6 +109,8 @@ pub struct Snapshot {
     pub open_alerts: Vec<Alert>,
     /// The run that began last.
     pub last_run: Option<Run>,
+    /// What is kept beside the pipeline.
+    pub kept: Kept,
 }
 
 /// An open database.

@@ -10,6 +10,7 @@ pub(super) const APPLICATION_ID: i32 = 0x4352_5744;
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_runs.sql"),
+    include_str!("migrations/0005_offboard.sql"),
 ];
 
 /// How many migrations a database has been through.
@@ -67,6 +68,11 @@ mod tests {
             "table alert ",
             "table meta ",
             "table run ",
+            "table watched ",
+            "table unwatched ",
+            "table use_pattern ",
+            "table account ",
+            "table removal ",
         ] {
             assert!(
                 tables(&whole).iter().any(|row| row.starts_with(name)),

@@ -3,7 +3,7 @@
 use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior};
 
 use super::values::{bits, count, name_of, path_value};
-use super::{Result, Run, StorageError, Store, Write};
+use super::{Result, Run, StorageError, Store, Write, kept};
 use crate::model::{Alert, Credential, LocatedFile, RegistryChange, Target, Timestamp, Usage};
 
 impl Store {
@@ -36,7 +36,7 @@ impl Store {
     }
 }
 
-enum Failure {
+pub(super) enum Failure {
     Sqlite(rusqlite::Error),
     Encode(StorageError),
 }
@@ -82,10 +82,11 @@ fn store(to: &Transaction<'_>, write: &Write) -> Result<(), Failure> {
         }
         Write::Alert(alert) => upsert_alert(to, alert),
         Write::Run(run) => upsert_run(to, run),
+        Write::Keep(keep) => kept::keep(to, keep),
     }
 }
 
-fn prepare<'a>(to: &'a Connection, sql: &str) -> rusqlite::Result<CachedStatement<'a>> {
+pub(super) fn prepare<'a>(to: &'a Connection, sql: &str) -> rusqlite::Result<CachedStatement<'a>> {
     to.prepare_cached(sql)
 }
 

@@ -28,6 +28,7 @@ const STAGES: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
+            "attribution",
             "cli",
             "config",
             "control",

@@ -12,10 +12,12 @@ mod exit;
 mod explain;
 mod identities;
 mod man;
+mod offboard;
 mod output;
 mod query;
 mod record;
 mod replay;
+mod report;
 mod restore;
 mod retire;
 mod run;
@@ -42,7 +44,7 @@ pub use run::RunArgs;
 use crate::control::Request;
 use crate::control::protocol::{ChangeView, Doctor};
 use crate::model::DetectionId;
-use crate::registry::Registry;
+use crate::registry::{Assessment, Registry};
 use crate::storage::Snapshot;
 
 /// What the command line needs of the rest of the program.
@@ -61,6 +63,13 @@ pub trait Commands {
     fn explain(&self, id: DetectionId) -> Result<String, CommandError>;
     /// The registry that a database holds, by the rules of a daemon.
     fn registry(&self, of: &Snapshot) -> Registry;
+    /// Whether something can be deleted, from what a database holds.
+    fn assess_offline(
+        &self,
+        state_dir: &Path,
+        of: &Snapshot,
+        target: Option<&str>,
+    ) -> Result<Vec<Assessment>, CommandError>;
     /// Does what a [`Request::Retire`] or [`Request::Restore`] asks where no daemon runs: writes to
     /// the database, for a daemon to find. `by` is the name of the user who asks.
     fn change_offline(
@@ -94,6 +103,8 @@ Exit codes:
   0   done
   1   it failed while running, or the daemon refused
   2   the command line is wrong
+  3   `report safe-to-delete TARGET`: no
+  4   `report safe-to-delete TARGET`: cannot tell
   78  the configuration is wrong";
 
 #[derive(Debug, Subcommand)]
@@ -108,6 +119,8 @@ enum Command {
     Usage(usage::UsageArgs),
     Retire(retire::RetireArgs),
     Restore(restore::RestoreArgs),
+    Offboard(offboard::OffboardArgs),
+    Report(report::ReportArgs),
     Record(RecordArgs),
     Replay(ReplayArgs),
     Explain(explain::ExplainArgs),
@@ -136,6 +149,8 @@ fn dispatch(command: Command, commands: &dyn Commands) -> CommandResult {
         Command::Usage(args) => usage::usage(&args),
         Command::Retire(args) => retire::retire(&args, commands),
         Command::Restore(args) => restore::restore(&args, commands),
+        Command::Offboard(args) => offboard::offboard(&args, commands),
+        Command::Report(args) => report::report(&args, commands),
         Command::Record(args) => commands.record(&args),
         Command::Replay(args) => commands.replay(&args),
         Command::Explain(args) => explain::explain(&args, commands),

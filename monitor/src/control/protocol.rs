@@ -8,6 +8,7 @@ use crate::model::{
     Alert, Backend, Capability, CredentialKind, CredentialState, Fingerprint, Selector, Timestamp,
     Usage, time::rfc3339,
 };
+use crate::registry::{Assessment, Belonging};
 
 /// JSON is UTF-8 and a path need not be: one file with an odd name, which any user can make, must
 /// not keep the others from being shown. Bytes that are no UTF-8 become U+FFFD.
@@ -46,6 +47,28 @@ pub enum Request {
         /// An absolute path, a fingerprint or a selector.
         target: String,
     },
+    /// Whether something can be deleted.
+    SafeToDelete {
+        /// An absolute path, a fingerprint or a selector; `None` for all that is retired, expired or
+        /// dormant.
+        target: Option<String>,
+    },
+    /// Retire an identity with the credentials that are its own.
+    Offboard {
+        /// A selector.
+        identity: String,
+        /// Why.
+        reason: Option<String>,
+        /// Also the credentials that others use or own.
+        include_shared: bool,
+        /// Only say what would be done.
+        dry_run: bool,
+    },
+    /// Whether what was offboarded is quiet.
+    OffboardStatus {
+        /// A selector; `None` for every identity that is retired.
+        identity: Option<String>,
+    },
 }
 
 /// The daemon's answer.
@@ -66,6 +89,12 @@ pub enum Response {
     Usage(Vec<Usage>),
     /// To [`Request::Retire`] and [`Request::Restore`]: what changed.
     Changed(Vec<ChangeView>),
+    /// To [`Request::SafeToDelete`].
+    SafeToDelete(Vec<Assessment>),
+    /// To [`Request::Offboard`].
+    Offboard(Box<OffboardView>),
+    /// To [`Request::OffboardStatus`].
+    OffboardStatus(Vec<OffboardedView>),
     /// The request was understood and refused, or failed.
     Error {
         /// What went wrong and what to do, in one sentence.
@@ -292,6 +321,71 @@ pub struct IdentityView {
     pub last_seen: Option<Timestamp>,
     /// How many credentials it has used.
     pub credentials_used: u64,
+}
+
+/// What `offboard` has done, or would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OffboardView {
+    /// The identity.
+    pub identity: Selector,
+    /// Its state before.
+    pub before: CredentialState,
+    /// Whether it was done.
+    pub done: bool,
+    /// The credentials that it owned or used.
+    pub credentials: Vec<OwnedView>,
+}
+
+/// A credential that an identity owned or used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnedView {
+    /// Its name.
+    pub fingerprint: Fingerprint,
+    /// What it is.
+    pub kind: CredentialKind,
+    /// Its state before.
+    pub before: CredentialState,
+    /// Whether it is retired with the identity.
+    pub retires: bool,
+    /// Why it is the identity's.
+    pub why: Belonging,
+    /// Who else uses or owns it.
+    pub shared_with: Vec<Selector>,
+    /// Every path at which it lies.
+    #[serde(serialize_with = "lossy")]
+    pub paths: Vec<PathBuf>,
+    /// When it was last used, by anybody.
+    #[serde(with = "rfc3339::option")]
+    pub last_used: Option<Timestamp>,
+}
+
+/// Whether something that was offboarded is quiet since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OffboardedView {
+    /// The identity that it was offboarded with.
+    pub identity: Selector,
+    /// The identity itself, or the fingerprint of a credential.
+    pub target: String,
+    /// What it is, for credentials.
+    pub kind: Option<CredentialKind>,
+    /// Since when it is retired.
+    #[serde(with = "rfc3339")]
+    pub since: Timestamp,
+    /// Who retired it.
+    pub by: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Its latest use since then; `None` where it was quiet.
+    #[serde(with = "rfc3339::option")]
+    pub used: Option<Timestamp>,
+    /// Who used it.
+    pub used_by: Option<Selector>,
+    /// With which program.
+    pub used_with: Option<String>,
+    /// For how long it was quiet while it was watched, in seconds.
+    pub quiet_seconds: u64,
+    /// For how long of that time a use could not be seen, in seconds.
+    pub unwatched_seconds: u64,
 }
 
 /// What `retire` or `restore` changed.

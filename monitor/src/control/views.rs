@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::protocol::{CredentialView, IdentityView};
-use crate::model::{CredentialState, Selector, Timestamp};
-use crate::registry::{CredentialEntry, Registry};
+use super::protocol::{CredentialView, IdentityView, OffboardedView};
+use crate::model::{CredentialState, Selector, Target, Timestamp};
+use crate::registry::{CredentialEntry, Registry, is_ended};
 
 /// Every credential, as of `now`.
 pub fn credentials(registry: &Registry, now: Timestamp) -> Vec<CredentialView> {
@@ -68,6 +68,59 @@ pub fn identities(registry: &Registry) -> Vec<IdentityView> {
             }
         })
         .collect()
+}
+
+/// What was retired with each identity, or with the one that is wanted, and how it is since.
+pub fn offboarded(
+    registry: &Registry,
+    wanted: Option<&Selector>,
+    now: Timestamp,
+) -> Vec<OffboardedView> {
+    let identities = registry.identities().filter(|(selector, entry)| {
+        let said = entry.declared.as_ref();
+        wanted.is_none_or(|wanted| wanted == *selector)
+            && said.is_some_and(|said| is_ended(said.state))
+    });
+    let with = identities.flat_map(|(identity, _)| {
+        let own = Target::Identity(identity.clone());
+        let targets = std::iter::once(own).chain(registry.retired_with(identity));
+        targets.map(move |target| (identity, target))
+    });
+    with.filter_map(|(identity, target)| offboarded_view(registry, identity, &target, now))
+        .collect()
+}
+
+fn offboarded_view(
+    registry: &Registry,
+    identity: &Selector,
+    target: &Target,
+    now: Timestamp,
+) -> Option<OffboardedView> {
+    let (said, kind) = match target {
+        Target::Credential(fingerprint) => {
+            let entry = registry.credential(fingerprint)?;
+            (entry.declared.as_ref()?, Some(entry.credential.kind))
+        }
+        Target::Identity(selector) => (registry.identity(selector)?.declared.as_ref()?, None),
+        Target::Path(_) => return None,
+    };
+    let since = registry.since(target, said.since, now);
+    Some(OffboardedView {
+        identity: identity.clone(),
+        target: match target {
+            Target::Credential(fingerprint) => fingerprint.to_string(),
+            _ => identity.to_string(),
+        },
+        kind,
+        since: said.since,
+        by: said.by.clone(),
+        reason: said.reason.clone(),
+        used: since.used,
+        used_by: since.by,
+        used_with: since.with,
+        quiet_seconds: since.quiet.as_secs(),
+        unwatched_seconds: since.unwatched.as_secs(),
+    })
 }
 
 fn credentials_used(registry: &Registry, selector: &Selector) -> u64 {

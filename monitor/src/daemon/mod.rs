@@ -9,7 +9,9 @@ mod followed;
 mod guard;
 mod heartbeat;
 mod kept;
+mod living;
 mod look;
+mod offboard;
 mod offline;
 mod output;
 mod parts;
@@ -23,6 +25,6 @@ mod target;
 mod units;
 
 pub use doctor::doctor;
-pub use offline::{change_offline, registry};
+pub use offline::{assess_offline, change_offline, registry};
 pub use record::record;
 pub use startup::{RunOptions, check, load_config, run};

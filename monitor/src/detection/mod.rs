@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 pub use fold::{Cause, Finding, Folds};
 
 use crate::attribution::{Actor, Host, Processes};
-use crate::config::DetectionConfig;
+use crate::config::{DetectionConfig, OffboardConfig};
 use crate::model::{
     Alert, AlertDestination, DetectionId, Fact, Record, RegistryChange, Target, Timestamp, Usage,
 };
@@ -76,6 +76,11 @@ impl Detector {
             pending: BTreeMap::new(),
             accounts: account::Accounts::default(),
         }
+    }
+
+    /// When something is gone, and when it is safe to delete.
+    pub fn offboard(&self) -> OffboardConfig {
+        self.settings.offboard
     }
 
     /// Takes in one fact.

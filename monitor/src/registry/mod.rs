@@ -13,7 +13,7 @@ use std::time::Duration;
 pub use guarded::GuardedFile;
 use guarded::GuardedFiles;
 pub use observed::{Observed, Unstored};
-pub use offboarding::{Belonging, Offboarding, Owned, Removal, is_ended};
+pub use offboarding::{Belonging, Offboarding, Owned, Removal, Since, is_ended};
 pub use safe_to_delete::{Assessment, Holder, Living, Reason, Requirements, Verdict, assess, span};
 pub use usage::UsageMap;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Registry;
+use super::safe_to_delete::watched;
 use crate::model::{
     CredentialKind, CredentialState, Fingerprint, LocatedFile, Selector, Target, Timestamp,
 };
@@ -210,6 +211,56 @@ impl Registry {
             let is_its = said.owner.as_ref() == Some(identity) && is_ended(said.state);
             is_its.then(|| Target::Credential(entry.credential.fingerprint.clone()))
         })
+    }
+}
+
+/// How something has been since it was retired.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Since {
+    /// Its latest use since then.
+    pub used: Option<Timestamp>,
+    /// Who used it.
+    pub by: Option<Selector>,
+    /// With which program.
+    pub with: Option<String>,
+    /// For how long it was quiet while it was watched.
+    pub quiet: Duration,
+    /// For how long of that time a use could not be seen.
+    pub unwatched: Duration,
+}
+
+impl Registry {
+    /// How something has been since a moment: used, or quiet for how long.
+    pub fn since(&self, subject: &Target, moment: Timestamp, now: Timestamp) -> Since {
+        let rows = self.usage.rows().filter(|row| match subject {
+            Target::Credential(of) => row.key.fingerprint == *of,
+            Target::Identity(of) => row.key.identity == *of,
+            Target::Path(_) => false,
+        });
+        let row = rows.max_by_key(|row| row.last);
+        let row = row.filter(|row| row.last > moment);
+        let followed = self.observed.pattern(subject).and_then(|of| of.last);
+        let seen = match subject {
+            Target::Identity(of) => self.identity(of).and_then(|entry| entry.last_seen),
+            _ => None,
+        };
+        let used = row.map(|row| row.last).max(followed).max(seen);
+        let used = used.filter(|used| *used > moment);
+        let from = used.unwrap_or(moment);
+        let all = now.since(from);
+        let quiet = self.observed.ledger().map_or(Duration::ZERO, |ledger| {
+            let from = from.max(ledger.since);
+            let unseen = ledger.unseen(subject, now);
+            watched(&unseen, from, now)
+        });
+        let exe = row.map(|row| row.key.exe.clone());
+        Since {
+            used,
+            by: row.map(|row| row.key.identity.clone()),
+            with: exe.filter(|exe| !exe.is_empty()),
+            quiet,
+            unwatched: all.saturating_sub(quiet),
+        }
     }
 }
 

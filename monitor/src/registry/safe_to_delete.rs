@@ -182,7 +182,11 @@ fn could_hide(
 }
 
 /// The length of `from..to` without what was not seen.
-fn watched(unseen: &[(Timestamp, Timestamp)], from: Timestamp, to: Timestamp) -> Duration {
+pub(super) fn watched(
+    unseen: &[(Timestamp, Timestamp)],
+    from: Timestamp,
+    to: Timestamp,
+) -> Duration {
     let blind = unseen.iter().map(|(a, b)| {
         let (a, b) = ((*a).max(from), (*b).min(to));
         b.since(a)
@@ -233,7 +237,7 @@ pub fn assess(
         need.reach.max(requirements.least),
     );
     of.uses = pattern.uses;
-    of.longest_pause_seconds = (pattern.uses > 1).then(|| pattern.longest / 1_000_000_000);
+    of.longest_pause_seconds = (pattern.uses > 1).then_some(pattern.longest / 1_000_000_000);
     of.watched_seconds = watched(&unseen, present, now).as_secs();
     of.quiet_seconds = quiet.as_secs();
     of.needed_seconds = needed.as_secs();

@@ -1,0 +1,184 @@
+//! Which living processes have something: from what was seen, and from /proc.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::attribution::Actor;
+use crate::detection::State;
+use crate::model::{CredentialKind, FileId, Target, Task};
+use crate::registry::{Holder, Living, Registry};
+
+/// Descriptors that one look goes through. A host has a few thousand.
+const DESCRIPTORS: usize = 1_000_000;
+
+/// Who has files of credentials open.
+#[derive(Debug, Default)]
+pub(super) struct OpenFiles {
+    by_file: BTreeMap<FileId, Vec<Holder>>,
+    /// Processes whose descriptors could not be looked at.
+    unread: usize,
+}
+
+/// Looks for open files of these credentials, once for all of them.
+pub(super) fn open_files(registry: &Registry, subjects: &[Target]) -> OpenFiles {
+    let mut found = OpenFiles::default();
+    let files = subjects.iter().filter_map(|subject| match subject {
+        Target::Credential(fingerprint) => registry.credential(fingerprint),
+        _ => None,
+    });
+    for (_, file) in files.flat_map(|entry| &entry.locations) {
+        found.by_file.insert(*file, Vec::new());
+    }
+    let own = std::process::id();
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return found;
+    };
+    let mut left = if found.by_file.is_empty() {
+        0
+    } else {
+        DESCRIPTORS
+    };
+    for process in processes.filter_map(Result::ok) {
+        let pid = process.file_name();
+        let Some(pid) = pid.to_str().and_then(|pid| pid.parse::<u32>().ok()) else {
+            continue;
+        };
+        if pid == own || left == 0 {
+            continue;
+        }
+        let path = process.path();
+        let Ok(descriptors) = fs::read_dir(path.join("fd")) else {
+            // One that has just ended has nothing open.
+            found.unread += usize::from(path.exists());
+            continue;
+        };
+        for descriptor in descriptors.filter_map(Result::ok) {
+            left = left.saturating_sub(1);
+            let Ok(of) = fs::metadata(descriptor.path()) else {
+                continue;
+            };
+            let file = FileId {
+                dev: of.dev(),
+                ino: of.ino(),
+            };
+            if let Some(holders) = found.by_file.get_mut(&file)
+                && holders.last().is_none_or(|last| last.pid != pid)
+            {
+                let exe = fs::read_link(path.join("exe")).ok();
+                let exe = exe.map(|exe| exe.to_string_lossy().into_owned());
+                holders.push(Holder { pid, exe });
+            }
+        }
+    }
+    found
+}
+
+/// What the living processes tell about one thing.
+pub(super) fn of(subject: &Target, state: &State, open: &OpenFiles) -> Living {
+    let mut living = Living::default();
+    let own = std::process::id();
+    let users = users(subject, &state.registry);
+    let owners = owners(subject, &state.registry);
+    for (process, from_before) in state.processes.living() {
+        let task = &process.task;
+        if task.pid == own || is_kernel_thread(task) || !is_alive(task) {
+            continue;
+        }
+        let exe = state.processes.exe(task).map(str::to_owned);
+        let holder = Holder { pid: task.pid, exe };
+        match subject {
+            Target::Identity(selector) => {
+                let actor = Actor::of(task, &state.processes, &state.host);
+                if actor.selectors.contains(selector) {
+                    living.holders.push(holder);
+                }
+            }
+            Target::Credential(fingerprint) => {
+                if process.may_hold(fingerprint) && is_kept(subject, &state.registry) {
+                    living.holders.push(holder);
+                } else if from_before {
+                    let is_owners = [task.uid, task.euid].iter().any(|uid| owners.contains(uid));
+                    let is_known = || {
+                        let actor = Actor::of(task, &state.processes, &state.host);
+                        let mut known = users.iter();
+                        known.any(|(identity, exe)| {
+                            actor.selectors.contains(identity) && actor.exe.as_ref() == Some(exe)
+                        })
+                    };
+                    if is_owners || is_known() {
+                        living.older.push(holder);
+                    } else {
+                        living.older_others += 1;
+                    }
+                }
+            }
+            Target::Path(_) => {}
+        }
+    }
+    if let Target::Credential(fingerprint) = subject
+        && let Some(entry) = state.registry.credential(fingerprint)
+    {
+        let mut files: Vec<_> = entry.locations.iter().map(|(_, file)| *file).collect();
+        files.dedup();
+        let holders = files.iter().filter_map(|file| open.by_file.get(file));
+        living.open = holders.flatten().cloned().collect();
+        living.unread = open.unread;
+    }
+    for holders in [&mut living.holders, &mut living.open, &mut living.older] {
+        holders.sort_by_key(|holder| holder.pid);
+    }
+    living
+}
+
+/// Whether who has read it may go on to use it: what only says whom to let in is read anew each
+/// time.
+fn is_kept(subject: &Target, registry: &Registry) -> bool {
+    let Target::Credential(fingerprint) = subject else {
+        return false;
+    };
+    let kind = registry
+        .credential(fingerprint)
+        .map(|of| of.credential.kind);
+    !matches!(
+        kind,
+        Some(CredentialKind::SshAuthorizedKey | CredentialKind::ShadowPassword)
+    )
+}
+
+/// Who is known to use it, with which program.
+fn users<'a>(
+    subject: &Target,
+    registry: &'a Registry,
+) -> Vec<(&'a crate::model::Selector, &'a String)> {
+    let Target::Credential(fingerprint) = subject else {
+        return Vec::new();
+    };
+    let rows = registry.usage.rows().map(|row| &row.key);
+    rows.filter(|key| key.fingerprint == *fingerprint)
+        .map(|key| (&key.identity, &key.exe))
+        .collect()
+}
+
+/// The uids that own its files.
+fn owners(subject: &Target, registry: &Registry) -> Vec<u32> {
+    let Target::Credential(fingerprint) = subject else {
+        return Vec::new();
+    };
+    let entry = registry.credential(fingerprint);
+    let paths = entry.into_iter().flat_map(|entry| &entry.locations);
+    paths
+        .filter_map(|(path, _)| registry.offboarding.owner(path))
+        .collect()
+}
+
+/// kthreadd and its children have no program and read no file for anybody.
+fn is_kernel_thread(task: &Task) -> bool {
+    task.pid == 2 || task.ppid == 2
+}
+
+/// Whether its end was missed.
+fn is_alive(task: &Task) -> bool {
+    Path::new("/proc").join(task.pid.to_string()).exists()
+}

@@ -1,82 +1,14 @@
-//! Which living processes have something: from what was seen, and from /proc.
+//! Which living processes have something, from what was seen of them.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::attribution::Actor;
 use crate::detection::State;
-use crate::model::{CredentialKind, FileId, Target, Task};
+use crate::model::{CredentialKind, Target, Task};
 use crate::registry::{Holder, Living, Registry};
 
-/// Descriptors that one look goes through. A host has a few thousand.
-const DESCRIPTORS: usize = 1_000_000;
-
-/// Who has files of credentials open.
-#[derive(Debug, Default)]
-pub(super) struct OpenFiles {
-    by_file: BTreeMap<FileId, Vec<Holder>>,
-    /// Processes whose descriptors could not be looked at.
-    unread: usize,
-}
-
-/// Looks for open files of these credentials, once for all of them.
-pub(super) fn open_files(registry: &Registry, subjects: &[Target]) -> OpenFiles {
-    let mut found = OpenFiles::default();
-    let files = subjects.iter().filter_map(|subject| match subject {
-        Target::Credential(fingerprint) => registry.credential(fingerprint),
-        _ => None,
-    });
-    for (_, file) in files.flat_map(|entry| &entry.locations) {
-        found.by_file.insert(*file, Vec::new());
-    }
-    let own = std::process::id();
-    let Ok(processes) = fs::read_dir("/proc") else {
-        return found;
-    };
-    let mut left = if found.by_file.is_empty() {
-        0
-    } else {
-        DESCRIPTORS
-    };
-    for process in processes.filter_map(Result::ok) {
-        let pid = process.file_name();
-        let Some(pid) = pid.to_str().and_then(|pid| pid.parse::<u32>().ok()) else {
-            continue;
-        };
-        if pid == own || left == 0 {
-            continue;
-        }
-        let path = process.path();
-        let Ok(descriptors) = fs::read_dir(path.join("fd")) else {
-            // One that has just ended has nothing open.
-            found.unread += usize::from(path.exists());
-            continue;
-        };
-        for descriptor in descriptors.filter_map(Result::ok) {
-            left = left.saturating_sub(1);
-            let Ok(of) = fs::metadata(descriptor.path()) else {
-                continue;
-            };
-            let file = FileId {
-                dev: of.dev(),
-                ino: of.ino(),
-            };
-            if let Some(holders) = found.by_file.get_mut(&file)
-                && holders.last().is_none_or(|last| last.pid != pid)
-            {
-                let exe = fs::read_link(path.join("exe")).ok();
-                let exe = exe.map(|exe| exe.to_string_lossy().into_owned());
-                holders.push(Holder { pid, exe });
-            }
-        }
-    }
-    found
-}
-
 /// What the living processes tell about one thing.
-pub(super) fn of(subject: &Target, state: &State, open: &OpenFiles) -> Living {
+pub(super) fn of(subject: &Target, state: &State) -> Living {
     let mut living = Living::default();
     let own = std::process::id();
     let users = users(subject, &state.registry);
@@ -117,16 +49,7 @@ pub(super) fn of(subject: &Target, state: &State, open: &OpenFiles) -> Living {
             Target::Path(_) => {}
         }
     }
-    if let Target::Credential(fingerprint) = subject
-        && let Some(entry) = state.registry.credential(fingerprint)
-    {
-        let mut files: Vec<_> = entry.locations.iter().map(|(_, file)| *file).collect();
-        files.dedup();
-        let holders = files.iter().filter_map(|file| open.by_file.get(file));
-        living.open = holders.flatten().cloned().collect();
-        living.unread = open.unread;
-    }
-    for holders in [&mut living.holders, &mut living.open, &mut living.older] {
+    for holders in [&mut living.holders, &mut living.older] {
         holders.sort_by_key(|holder| holder.pid);
     }
     living

@@ -43,9 +43,8 @@ pub(super) async fn safe_to_delete(given: Option<&str>, core: &mut Core<Stored>)
         }
     };
     let state = &core.detector.state;
-    let open = living::open_files(&state.registry, &subjects);
     let assessments = subjects.iter().map(|subject| {
-        let living = living::of(subject, state, &open);
+        let living = living::of(subject, state);
         assess(&state.registry, subject, &living, requirements, now)
     });
     let mut assessments: Vec<Assessment> = assessments.collect();

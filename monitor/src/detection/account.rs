@@ -14,22 +14,22 @@ use crate::model::{
 };
 use crate::registry::{Belonging, Removal};
 
-/// What changes accounts.
-const CHANGERS: &[&str] = &[
-    "passwd",
-    "chpasswd",
-    "chage",
-    "chsh",
+/// What changes accounts in any way.
+const EDITORS: &[&str] = &[
     "usermod",
-    "useradd",
-    "newusers",
     "vipw",
     "vigr",
-    "pwconv",
-    "pwunconv",
     "accounts-daemon",
     "cloud-init",
+    "systemd-sysusers",
+    "update-passwd",
 ];
+/// What changes passwords.
+const OF_PASSWORDS: &[&str] = &["passwd", "chpasswd", "newusers", "pwconv", "pwunconv"];
+/// What changes shells.
+const OF_SHELLS: &[&str] = &["chsh"];
+/// What changes the end of accounts.
+const OF_ENDS: &[&str] = &["chage"];
 /// An account that was made this short a while ago is still being set up.
 const SET_UP: Duration = Duration::from_secs(600);
 /// The change is noticed at most this long after what made it was started. An editor takes longer,
@@ -37,6 +37,14 @@ const SET_UP: Duration = Duration::from_secs(600);
 const JUST_BEFORE: Duration = Duration::from_secs(30);
 /// Most that are remembered, of each.
 const REMEMBERED: usize = 64;
+
+/// A way in, that was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Way {
+    text: &'static str,
+    /// What does so, beside what edits anything.
+    by: &'static [&'static str],
+}
 
 /// What was heard of accounts a moment ago.
 #[derive(Debug, Default)]
@@ -48,7 +56,8 @@ pub(super) struct Accounts {
 impl Detector {
     /// A program was started: it may be one that changes accounts.
     pub(super) fn note_changer(&mut self, actor: &Actor, now: Timestamp) {
-        if !self.runs(actor, CHANGERS) {
+        let all = [EDITORS, OF_PASSWORDS, OF_SHELLS, OF_ENDS];
+        if !all.iter().any(|programs| self.runs(actor, programs)) {
             return;
         }
         let changers = &mut self.accounts.changers;
@@ -122,7 +131,11 @@ impl Detector {
             describe::retired_since(said)
         });
         let mut changers = self.accounts.changers.iter().rev();
-        let changer = changers.find(|(_, at)| now.since(*at) <= JUST_BEFORE);
+        let changer = changers.find(|(actor, at)| {
+            let opens = |way: &Way| self.runs(actor, EDITORS) || self.runs(actor, way.by);
+            now.since(*at) <= JUST_BEFORE && ways.iter().any(opens)
+        });
+        let ways: Vec<_> = ways.iter().map(|way| way.text).collect();
         let by = match changer {
             _ if change.while_unwatched => {
                 "; it happened while Credwatch did not run, so who did it was not seen".to_owned()
@@ -143,7 +156,7 @@ impl Detector {
         alert.identity = Some(selector.clone());
         alert.path = Some("/etc/shadow".to_owned());
         let mut parts = vec![selector.to_string()];
-        parts.extend(ways);
+        parts.extend(ways.into_iter().map(str::to_owned));
         Some(Finding {
             cause: Cause { id, parts },
             alert,
@@ -205,7 +218,9 @@ impl Detector {
     /// Retires those that have been gone for long enough, with what was theirs alone.
     pub(super) fn settle_removed(&mut self, now: Timestamp, outcome: &mut Outcome) {
         let grace = self.settings.offboard.removal_grace;
-        for (selector, uid) in self.state.registry.offboarding.due(grace, now) {
+        let due = self.state.registry.offboarding.due(grace, now);
+        // Names before numbers: what both owned is said to be the name's.
+        for (selector, uid) in due.into_iter().rev() {
             let reason = if selector.as_str().starts_with("systemd:") {
                 "its unit was removed"
             } else {
@@ -219,12 +234,10 @@ impl Detector {
                     && of.state == CredentialState::Active
             });
             let targets = owned.map(|of| Target::Credential(of.fingerprint));
-            let known = registry.identity(&selector).is_some();
             let is_spoken_of = registry
                 .identity(&selector)
                 .is_some_and(|entry| entry.declared.is_some());
             let identity = (!is_spoken_of).then(|| Target::Identity(selector.clone()));
-            let identity = identity.filter(|_| known || selector.as_str().contains(":user:"));
             for target in identity.into_iter().chain(targets).collect::<Vec<_>>() {
                 let owner = match target {
                     Target::Credential(_) => Some(selector.clone()),
@@ -245,7 +258,7 @@ impl Detector {
 }
 
 /// In which ways an account can be used now and could not before.
-fn ways_in(before: &AccountState, after: &AccountState, now: Timestamp) -> Vec<String> {
+fn ways_in(before: &AccountState, after: &AccountState, now: Timestamp) -> Vec<Way> {
     let mut ways = Vec::new();
     let password = match (before.password, after.password) {
         (before, after) if before == after || before.lets_in() => None,
@@ -254,12 +267,19 @@ fn ways_in(before: &AccountState, after: &AccountState, now: Timestamp) -> Vec<S
         (_, PasswordField::Empty) => Some("it can be used without a password"),
         _ => None,
     };
-    ways.extend(password.map(str::to_owned));
+    let by = OF_PASSWORDS;
+    ways.extend(password.map(|text| Way { text, by }));
     if (before.shell, after.shell) == (ShellClass::None, ShellClass::Login) {
-        ways.push("it was given a shell".to_owned());
+        ways.push(Way {
+            text: "it was given a shell",
+            by: OF_SHELLS,
+        });
     }
     if before.is_expired(now) && !after.is_expired(now) {
-        ways.push("its expiry was lifted".to_owned());
+        ways.push(Way {
+            text: "its expiry was lifted",
+            by: OF_ENDS,
+        });
     }
     ways
 }

@@ -104,15 +104,11 @@ pub struct Holder {
 pub struct Living {
     /// Those that have read it, or whose parent had; for an identity those that run as it.
     pub holders: Vec<Holder>,
-    /// Those that have a file open that holds it.
-    pub open: Vec<Holder>,
     /// Those that run since before they could be watched, and are of the owner of a file that holds
     /// it, or of whoever is known to use it: they may have it in memory or environment.
     pub older: Vec<Holder>,
     /// How many others run since before.
     pub older_others: usize,
-    /// How many processes could not be looked into.
-    pub unread: usize,
 }
 
 /// How long must be quiet.
@@ -451,14 +447,6 @@ impl Assessment {
             let (count, names) = (plural(&living.holders), named(&living.holders));
             self.add(Verdict::No, code, format!("{count} {what}: {names}"));
         }
-        if !living.open.is_empty() {
-            let (count, names) = (plural(&living.open), named(&living.open));
-            self.add(
-                Verdict::No,
-                "open",
-                format!("{count} has its file open: {names}"),
-            );
-        }
         if !living.older.is_empty() {
             let (count, names) = (plural(&living.older), named(&living.older));
             self.add(
@@ -479,10 +467,20 @@ impl Assessment {
                 counted(living.older_others as u64, "living process")
             ));
         }
-        if living.unread > 0 {
+    }
+
+    /// Takes in who has a file open that holds it, and how many processes could not be looked into.
+    pub fn add_open(&mut self, open: &[Holder], unread: usize) {
+        if !open.is_empty() {
+            let (count, names) = (counted(open.len() as u64, "living process"), named(open));
+            let text = format!("{count} has its file open: {names}");
+            self.add(Verdict::No, "open", text);
+            self.settle();
+        }
+        if unread > 0 {
             self.caveats.push(format!(
-                "descriptors of {} could not be looked at",
-                counted(living.unread as u64, "process")
+                "descriptors of {} could not be looked at: run this as root",
+                counted(unread as u64, "process")
             ));
         }
     }
@@ -603,11 +601,15 @@ impl Assessment {
     }
 
     fn conclude(mut self) -> Self {
+        self.settle();
+        self
+    }
+
+    fn settle(&mut self) {
         let worst = self.reasons.iter().map(|reason| reason.verdict).max();
         self.verdict = worst.unwrap_or(Verdict::CannotTell);
         self.reasons
             .sort_by_key(|reason| std::cmp::Reverse(reason.verdict));
-        self
     }
 }
 

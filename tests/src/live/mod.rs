@@ -21,6 +21,7 @@ mod ladders;
 mod moving;
 mod namespaces;
 mod naming;
+mod offboarding;
 mod privileges;
 mod quiet;
 mod reaching;

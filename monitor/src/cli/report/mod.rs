@@ -1,5 +1,6 @@
 //! `credwatch report`: answers that are more than a list.
 
+mod open_files;
 mod safe_to_delete;
 
 use clap::{Args, Subcommand};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
+use super::open_files;
 use crate::cli::args::StateDir;
 use crate::cli::escape::escape;
 use crate::cli::query::ask_or_read;
@@ -75,10 +76,11 @@ pub(super) fn safe_to_delete(args: &SafeToDeleteArgs, commands: &dyn Commands) -
             Ok(Vec::new())
         },
     )?;
-    let answer = match snapshot {
+    let mut answer = match snapshot {
         Some(snapshot) => commands.assess_offline(state_dir, &snapshot, target.as_deref())?,
         None => answer,
     };
+    open_files::add_to(&mut answer);
     let is_one = target.is_some();
     output::answer(answer.as_slice(), args.output, |answer| {
         if is_one {

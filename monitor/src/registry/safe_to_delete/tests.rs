@@ -310,14 +310,6 @@ fn who_lives_with_it_speaks_against_it() {
         ),
         (
             Living {
-                open: holder(),
-                ..none.clone()
-            },
-            Verdict::No,
-            "open",
-        ),
-        (
-            Living {
                 older: holder(),
                 ..none.clone()
             },
@@ -328,6 +320,11 @@ fn who_lives_with_it_speaks_against_it() {
         let said = ask(&mut registry, &living, now);
         assert_eq!((said.verdict, codes(&said)[0]), (verdict, code));
     }
+    let mut said = ask(&mut registry, &none, now);
+    said.add_open(&[], 2);
+    assert_eq!(said.verdict, Verdict::Yes);
+    said.add_open(&holder(), 0);
+    assert_eq!((said.verdict, codes(&said)[0]), (Verdict::No, "open"));
 }
 
 #[test]

@@ -289,6 +289,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::DetectionConfig;
+    use crate::model::{
+        Credential, CredentialKind, Fact, FileId, Fingerprint, LocatedFile, Record,
+    };
 
     const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -313,6 +317,143 @@ mod tests {
     fn openness(of: &AccountState) -> [bool; 3] {
         let shell = of.shell == ShellClass::Login;
         [of.password.lets_in(), shell, !of.is_expired(NOW)]
+    }
+
+    const HOUR: i64 = 3_600_000_000_000;
+
+    fn state(password: PasswordField) -> AccountState {
+        AccountState {
+            uid: 998,
+            password,
+            shell: ShellClass::None,
+            expires: None,
+            is_system: true,
+        }
+    }
+
+    fn step(detector: &mut Detector, time: i64, fact: Fact) -> Outcome {
+        let time = Timestamp(time);
+        detector.step(&Record { time, fact })
+    }
+
+    fn account(before: Option<AccountState>, after: Option<AccountState>) -> Fact {
+        Fact::Account(AccountChange {
+            name: "svc".to_owned(),
+            before,
+            after,
+            uid_is_free: true,
+            while_unwatched: false,
+        })
+    }
+
+    /// A key of uid 998 and one of root's.
+    fn detector() -> Detector {
+        let mut detector = Detector::new(DetectionConfig::default());
+        for (ino, uid) in [(1, 998), (2, 0)] {
+            let credential = Credential {
+                fingerprint: Fingerprint::new(format!("key-{uid}")),
+                kind: CredentialKind::SshPrivateKey,
+                label: None,
+                subject: None,
+                issued: None,
+                expires: None,
+            };
+            let located = LocatedFile {
+                file: FileId { dev: 1, ino },
+                path: format!("/srv/{uid}").into(),
+                uid,
+                gid: uid,
+                mode: 0o600,
+                modified: Timestamp(0),
+                credentials: vec![credential],
+            };
+            step(&mut detector, 1, Fact::Located(located));
+        }
+        detector
+    }
+
+    fn targets(outcome: &Outcome) -> Vec<(String, CredentialState)> {
+        let changes = outcome.changes.iter();
+        let named = changes.map(|change| match &change.target {
+            Target::Credential(of) => (of.to_string(), change.state),
+            Target::Identity(of) => (of.to_string(), change.state),
+            Target::Path(of) => (of.display().to_string(), change.state),
+        });
+        named.collect()
+    }
+
+    #[test]
+    fn a_removed_account_is_retired_with_its_keys_and_one_that_is_added_later_without() {
+        let mut detector = detector();
+        let (gone, retired) = (state(PasswordField::None), CredentialState::Retired);
+        step(&mut detector, HOUR, account(Some(gone.clone()), None));
+        let early = step(&mut detector, 2 * HOUR - 1, Fact::Tick);
+        assert_eq!(targets(&early), []);
+        let due = step(&mut detector, 2 * HOUR, Fact::Tick);
+        let names = ["unix:user:svc", "key-998", "unix:uid:998"];
+        assert_eq!(targets(&due), names.map(|name| (name.to_owned(), retired)));
+        assert!(
+            due.changes
+                .iter()
+                .all(|of| of.by == RegistryChange::DERIVED)
+        );
+        let back = step(&mut detector, 3 * HOUR, account(None, Some(gone)));
+        let names = ["unix:user:svc", "unix:uid:998"];
+        let active = CredentialState::Active;
+        assert_eq!(targets(&back), names.map(|name| (name.to_owned(), active)));
+    }
+
+    #[test]
+    fn an_account_that_comes_back_in_time_was_not_removed() {
+        let mut detector = detector();
+        let of = state(PasswordField::None);
+        step(&mut detector, HOUR, account(Some(of.clone()), None));
+        step(&mut detector, HOUR + 5, account(None, Some(of)));
+        let later = step(&mut detector, 9 * HOUR, Fact::Tick);
+        assert_eq!(targets(&later), []);
+    }
+
+    #[test]
+    fn a_unit_is_retired_with_its_instances_and_only_if_it_has_acted() {
+        let mut detector = detector();
+        for unit in ["a@1.service", "a@2.service", "b.service"] {
+            let selector = Selector::systemd_unit(unit);
+            let (first, last) = (Timestamp(1), Timestamp(2));
+            let fact = Fact::Identity {
+                selector,
+                first,
+                last,
+            };
+            step(&mut detector, 2, fact);
+        }
+        for name in ["a@.service", "never-seen.service"] {
+            let fact = Fact::Unit {
+                name: name.to_owned(),
+                present: false,
+            };
+            step(&mut detector, HOUR, fact);
+        }
+        let due = step(&mut detector, 3 * HOUR, Fact::Tick);
+        let mut names: Vec<_> = targets(&due).into_iter().map(|(name, _)| name).collect();
+        names.sort();
+        let expected = ["systemd:unit:a@1.service", "systemd:unit:a@2.service"];
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn a_new_account_is_set_up_in_peace_and_later_it_is_not() {
+        let (none, set) = (state(PasswordField::None), state(PasswordField::Set));
+        for (later, alerts) in [(HOUR / 12, 0), (HOUR / 2, 1)] {
+            let mut detector = detector();
+            step(&mut detector, HOUR, account(None, Some(none.clone())));
+            let fact = account(Some(none.clone()), Some(set.clone()));
+            let told = step(&mut detector, HOUR + later, fact).alerts;
+            assert_eq!(told.len(), alerts);
+            assert!(
+                told.iter()
+                    .all(|of| of.id == DetectionId::AccountReactivated)
+            );
+        }
     }
 
     proptest! {

@@ -7,7 +7,7 @@
 //! [`discovery`] walks the places where credentials lie, [`watch`] hears of files as they appear,
 //! [`mod@inspect`] opens one file, and [`mod@recognise`] says what is in it.
 
-pub mod accounts;
+pub mod account_files;
 pub mod discovery;
 pub mod fingerprint;
 pub mod inspect;
@@ -16,7 +16,7 @@ pub mod recognise;
 pub mod secret;
 pub mod watch;
 
-pub use accounts::{AccountFiles, accounts};
+pub use account_files::{AccountFiles, accounts};
 pub use discovery::{Scan, ScanSummary, scan};
 pub use fingerprint::{FILE as KEY_FILE_NAME, FingerprintKey, KeyError};
 pub use inspect::{InspectError, inspect, inspect_any, inspect_open};

@@ -1,6 +1,6 @@
 //! Stores what is kept beside the pipeline, and hears of accounts and units.
 
-use super::accounts::Accounts;
+use super::account_changes::Accounts;
 use super::core::Core;
 use super::output::Stored;
 use super::units::Units;

@@ -1,6 +1,6 @@
 //! The daemon: starts the parts in order, joins them, and ends them.
 
-mod accounts;
+mod account_changes;
 mod control;
 mod core;
 mod doctor;

@@ -2,7 +2,7 @@
 //!
 //! This module does no input or output and knows no other module.
 
-pub mod account;
+pub mod account_change;
 pub mod alert;
 pub mod backend;
 pub mod credential;
@@ -16,7 +16,7 @@ pub mod task;
 pub mod time;
 pub mod usage;
 
-pub use account::{AccountChange, AccountState, PasswordField, ShellClass};
+pub use account_change::{AccountChange, AccountState, PasswordField, ShellClass};
 pub use alert::{
     Alert, AlertAncestor, AlertCredential, AlertDestination, AlertProcess, AlertStatus,
     DetectionId, Evidence, Severity,

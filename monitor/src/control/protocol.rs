@@ -71,6 +71,16 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// Whether the answer rests on all that has happened until it is asked for.
+    pub fn is_about_all_until_now(&self) -> bool {
+        matches!(
+            self,
+            Self::SafeToDelete { .. } | Self::Offboard { .. } | Self::OffboardStatus { .. }
+        )
+    }
+}
+
 /// The daemon's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "response", content = "body", rename_all = "kebab-case")]

@@ -52,6 +52,15 @@ pub(super) async fn safe_to_delete(given: Option<&str>, core: &mut Core<Stored>)
     Response::SafeToDelete(assessments)
 }
 
+/// What happened a moment ago is not in this answer.
+pub(super) fn say_behind(response: &mut Response) {
+    if let Response::SafeToDelete(assessments) = response {
+        for of in assessments {
+            of.add_behind();
+        }
+    }
+}
+
 /// What is retired, revoked or expired, and what is quiet for long enough to ask.
 pub(super) fn candidates(
     registry: &Registry,

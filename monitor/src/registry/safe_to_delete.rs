@@ -469,6 +469,13 @@ impl Assessment {
         }
     }
 
+    /// Takes in that the last events have not been taken in yet.
+    pub fn add_behind(&mut self) {
+        let text = "events of the last moments are still on their way: ask again".to_owned();
+        self.add(Verdict::CannotTell, "behind", text);
+        self.settle();
+    }
+
     /// Takes in who has a file open that holds it, and how many processes could not be looked into.
     pub fn add_open(&mut self, open: &[Holder], unread: usize) {
         if !open.is_empty() {

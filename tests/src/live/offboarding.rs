@@ -325,10 +325,7 @@ fn a_key_is_safe_to_delete_once_it_was_quiet_for_long_enough_and_nobody_has_it()
     // One who has read it, and one who has only opened it, for as long as they live.
     let path = key.path.to_str().unwrap();
     let say = "import sys\nprint('there', flush=True)\nsys.stdin.readline()";
-    let reads = format!(
-        "{say}",
-        say = say.replace("print", "open(sys.argv[1]).read()\nprint")
-    );
+    let reads = say.replace("print", "open(sys.argv[1]).read()\nprint");
     let reader = Partner::start(&mut python(&reads, &[&path]));
     let opens = say.replace("print", "import os\nheld = os.open(sys.argv[1], 0)\nprint");
     let opener = Partner::start(&mut python(&opens, &[&path]));
@@ -359,16 +356,35 @@ fn a_key_is_safe_to_delete_once_it_was_quiet_for_long_enough_and_nobody_has_it()
             .any(|text| text.contains("only this host"))
     );
 
-    // Nobody has watched for a moment: that is known, and forgotten by no restart.
+    // Where no daemon answers, there is no yes. What was known is forgotten by no restart.
     daemon.stop();
     let (_, answer) = ask(&place, &key);
     assert_ne!(answer.verdict, Verdict::Yes, "nobody watches: {answer:#?}");
+    let config = fs::read_to_string(place.at("credwatch.toml")).unwrap();
+    fs::write(
+        place.at("credwatch.toml"),
+        config.replace("\"4s\"", "\"10m\""),
+    )
+    .unwrap();
     let _daemon = Daemon::start(&place);
-    let (_, answer) = ask(&place, &key);
-    assert_eq!(answer.verdict, Verdict::CannotTell, "{answer:#?}");
-    assert!(has(&answer, "not-watched"), "{answer:#?}");
+    let (code, answer) = ask(&place, &key);
+    assert_eq!(
+        (code, answer.verdict),
+        (Some(4), Verdict::CannotTell),
+        "{answer:#?}"
+    );
     assert!(
-        answer.uses >= 2,
+        answer.uses >= 3,
         "what was used before is known: {answer:#?}"
     );
+    assert_eq!(answer.needed_seconds, 600);
+    // That nobody watched in between is on disk.
+    let stored = "SELECT count(*) FROM unwatched WHERE cause = 'not-running' AND ended > began";
+    let database = place.state().join("credwatch.db");
+    place.until("the time between the runs is stored", || {
+        let count = "import sqlite3, sys\n\
+            print(sqlite3.connect(f'file:{sys.argv[1]}?mode=ro', uri=True).execute(sys.argv[2]).fetchone()[0])";
+        let done = run(&mut python(count, &[&database, &stored]));
+        String::from_utf8_lossy(&done.output.stdout).trim() == "1"
+    });
 }

@@ -73,10 +73,8 @@ pub(super) async fn serve(
                 Beat::Fact(fact) => core.fact(*fact).await,
                 Beat::Proven => proven = true,
             },
-            _ = tick.tick() => {
-                core.tick().await;
-                own.host.look_at_accounts(core).await;
-            }
+            _ = tick.tick() => core.tick().await,
+            Some(looked) = own.host.next() => core.accounts(looked).await,
             Some(fact) = own.guard.facts.recv() => core.fact(fact).await,
             _ = slow.tick() => {
                 core.output.store_seen(own.mark.beat());

@@ -166,8 +166,7 @@ async fn daemon(options: &RunOptions, config: &Config) -> CommandResult {
     let mut signals = Signals::take().context(failed)?;
     let (mut mark, gap) = RunMark::begin(snapshot.last_run.as_ref()).context(failed)?;
     core.fact(mark.watching(snapshot.last_run.as_ref())).await;
-    let mut host = HostChanges::new(&snapshot);
-    host.look_at_accounts(&mut core).await;
+    let mut host = HostChanges::start(&snapshot);
     if let Some(gap) = gap {
         core.fact(Fact::Gap { gap }).await;
     }
@@ -206,6 +205,7 @@ async fn daemon(options: &RunOptions, config: &Config) -> CommandResult {
     };
     serve(&mut core, &mut parts, own, asked, context, config).await;
     drop(guard);
+    drop(host);
     server.abort();
     let _ = server.await;
     parts.sensor.stop();

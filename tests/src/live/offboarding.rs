@@ -122,7 +122,13 @@ fn what_happened_to_an_account_while_no_daemon_ran_is_told_at_the_start() {
     let place = Place::new();
     let account = System::new(&["-p", HASH]);
     account.change("usermod", &["-L"]);
-    Daemon::start(&place).stop();
+    let daemon = Daemon::start(&place);
+    let sql = format!(
+        "SELECT count(*) FROM account WHERE name = '{}'",
+        account.name
+    );
+    place.until("the account is stored", || count(&place, &sql) == 1);
+    daemon.stop();
     account.change("usermod", &["-U"]);
     let daemon = Daemon::start(&place);
     let alert = account.wait(&place, "its password was unlocked");
@@ -379,12 +385,21 @@ fn a_key_is_safe_to_delete_once_it_was_quiet_for_long_enough_and_nobody_has_it()
     );
     assert_eq!(answer.needed_seconds, 600);
     // That nobody watched in between is on disk.
-    let stored = "SELECT count(*) FROM unwatched WHERE cause = 'not-running' AND ended > began";
-    let database = place.state().join("credwatch.db");
+    let sql = "SELECT count(*) FROM unwatched WHERE cause = 'not-running' AND ended > began";
     place.until("the time between the runs is stored", || {
-        let count = "import sqlite3, sys\n\
-            print(sqlite3.connect(f'file:{sys.argv[1]}?mode=ro', uri=True).execute(sys.argv[2]).fetchone()[0])";
-        let done = run(&mut python(count, &[&database, &stored]));
-        String::from_utf8_lossy(&done.output.stdout).trim() == "1"
+        count(&place, sql) == 1
     });
+}
+
+/// The number that a query of the database gives.
+fn count(place: &Place, sql: &str) -> u64 {
+    let script = "import sqlite3, sys\n\
+        database = sqlite3.connect(f'file:{sys.argv[1]}?mode=ro', uri=True)\n\
+        print(database.execute(sys.argv[2]).fetchone()[0])";
+    let database = place.state().join("credwatch.db");
+    let done = run(&mut python(script, &[&database, &sql]));
+    String::from_utf8_lossy(&done.output.stdout)
+        .trim()
+        .parse()
+        .unwrap()
 }

@@ -15,7 +15,7 @@ use monitor::control::Request;
 use monitor::control::protocol::{ChangeView, Doctor};
 use monitor::daemon::{self, RunOptions};
 use monitor::model::{Alert, DetectionId};
-use monitor::registry::Registry;
+use monitor::registry::{Assessment, Registry};
 use monitor::sensor::self_test;
 use monitor::storage::Snapshot;
 use monitor::{detection, recording, sinks, telemetry};
@@ -91,6 +91,15 @@ impl Commands for Program {
 
     fn registry(&self, of: &Snapshot) -> Registry {
         daemon::registry(of)
+    }
+
+    fn assess_offline(
+        &self,
+        state_dir: &Path,
+        of: &Snapshot,
+        target: Option<&str>,
+    ) -> Result<Vec<Assessment>, CommandError> {
+        daemon::assess_offline(state_dir, of, target)
     }
 
     fn change_offline(

@@ -67,6 +67,15 @@ impl Process {
     }
 }
 
+impl Process {
+    /// Whether it may have a credential in memory: its program has read it, or the one that it was
+    /// forked from.
+    pub fn may_hold(&self, credential: &Fingerprint) -> bool {
+        let mut reads = self.reads.iter();
+        reads.any(|held| held.in_memory && held.is_of(credential))
+    }
+}
+
 /// A credential as it stood when it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
@@ -341,6 +350,13 @@ impl Processes {
     /// The program's inode of a process.
     pub fn program(&self, process: ProcessKey) -> Option<FileId> {
         self.table.get(&process).map(|process| process.task.exe)
+    }
+
+    /// The processes that have not ended, each with whether it runs a program that was started before
+    /// anybody looked.
+    pub fn living(&self) -> impl Iterator<Item = (&Process, bool)> {
+        let living = self.table.values().filter(|of| of.ended.is_none());
+        living.map(|of| (of, of.from_before))
     }
 
     /// Whether a task runs a program that was started before anybody looked, or nothing was heard

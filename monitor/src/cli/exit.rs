@@ -29,6 +29,8 @@ pub enum CommandError {
     Usage(String),
     /// The configuration is wrong: exit code 78.
     Configuration(anyhow::Error),
+    /// It is done, and what was asked has another answer than yes: this exit code and no words.
+    Answer(u8),
     /// Whoever read the output has gone, as `head` does: exit code 0 and no words.
     OutputClosed,
 }
@@ -55,6 +57,7 @@ impl From<StorageError> for CommandError {
 pub(super) fn finish(result: CommandResult) -> ExitCode {
     let (code, text) = match result {
         Ok(()) | Err(CommandError::OutputClosed) => return ExitCode::SUCCESS,
+        Err(CommandError::Answer(code)) => return ExitCode::from(code),
         Err(CommandError::Runtime(error)) => (RUNTIME, in_words(&error)),
         Err(CommandError::Usage(text)) => (USAGE, text),
         Err(CommandError::Configuration(error)) => (CONFIGURATION, in_words(&error)),

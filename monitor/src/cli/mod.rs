@@ -15,6 +15,7 @@ mod explain;
 mod history;
 mod identities;
 mod man;
+mod offboard;
 mod output;
 mod query;
 mod record;
@@ -47,7 +48,7 @@ pub use run::RunArgs;
 use crate::control::Request;
 use crate::control::protocol::{ChangeView, Doctor};
 use crate::model::DetectionId;
-use crate::registry::Registry;
+use crate::registry::{Assessment, Registry};
 use crate::storage::Snapshot;
 
 /// What the command line needs of the rest of the program.
@@ -66,6 +67,13 @@ pub trait Commands {
     fn explain(&self, id: DetectionId) -> Result<String, CommandError>;
     /// The registry that a database holds, by the rules of a daemon.
     fn registry(&self, of: &Snapshot) -> Registry;
+    /// Whether something can be deleted, from what a database holds.
+    fn assess_offline(
+        &self,
+        state_dir: &Path,
+        of: &Snapshot,
+        target: Option<&str>,
+    ) -> Result<Vec<Assessment>, CommandError>;
     /// Does what a [`Request::Retire`] or [`Request::Restore`] asks where no daemon runs: writes to
     /// the database, for a daemon to find. `by` is the name of the user who asks.
     fn change_offline(
@@ -99,6 +107,8 @@ Exit codes:
   0   done
   1   it failed while running, or the daemon refused
   2   the command line is wrong
+  3   `report safe-to-delete TARGET`: no
+  4   `report safe-to-delete TARGET`: cannot tell
   78  the configuration is wrong";
 
 #[derive(Debug, Subcommand)]
@@ -117,6 +127,7 @@ enum Command {
     Retire(retire::RetireArgs),
     Restore(restore::RestoreArgs),
     Allow(allow::AllowArgs),
+    Offboard(offboard::OffboardArgs),
     Record(RecordArgs),
     Replay(ReplayArgs),
     Explain(explain::ExplainArgs),
@@ -148,6 +159,7 @@ fn dispatch(command: Command, commands: &dyn Commands) -> CommandResult {
         Command::Retire(args) => retire::retire(&args, commands),
         Command::Restore(args) => restore::restore(&args, commands),
         Command::Allow(args) => allow::allow(&args),
+        Command::Offboard(args) => offboard::offboard(&args, commands),
         Command::Record(args) => commands.record(&args),
         Command::Replay(args) => commands.replay(&args),
         Command::Explain(args) => explain::explain(&args, commands),

@@ -7,7 +7,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use super::users::{DeclaredUsers, Environment, HarvestConfig, UsersConfig};
-use super::{LifeConfig, duration};
+use super::{LifeConfig, OffboardConfig, duration};
 use crate::model::{DetectionId, Selector};
 
 /// How detections behave.
@@ -46,6 +46,9 @@ pub struct DetectionConfig {
     pub environments: Vec<Environment>,
     /// For `CW-209`: which identities are machines', and who may act as one.
     pub human_use: HumanUseConfig,
+    /// When something is gone, and when it is safe to delete.
+    #[serde(skip)]
+    pub offboard: OffboardConfig,
     /// Detections that raise nothing.
     pub disabled: Vec<DetectionId>,
 }
@@ -73,6 +76,7 @@ impl Default for DetectionConfig {
             declared_users: Vec::new(),
             environments: Vec::new(),
             human_use: HumanUseConfig::default(),
+            offboard: OffboardConfig::default(),
             disabled: Vec::new(),
         }
     }

@@ -7,14 +7,6 @@ use jiff::{SignedDuration, Span, SpanRelativeTo};
 use serde::Deserializer;
 use serde::de::{Error, Visitor};
 
-/// A day is 24 hours here, whatever the clocks do.
-fn read(text: &str) -> Option<SignedDuration> {
-    let days = |span: Span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok();
-    text.parse()
-        .ok()
-        .or_else(|| text.parse().ok().and_then(days))
-}
-
 /// Reads a duration longer than nothing, for `#[serde(deserialize_with)]`.
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     struct Text;
@@ -27,7 +19,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration
         }
 
         fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
-            let signed = read(text).ok_or_else(|| {
+            let signed = parse(text).ok_or_else(|| {
                 E::custom(format_args!(
                     "`{}` is no duration; write a number with its unit: \"60s\", \"5m\", \"1h 30m\"",
                     text.escape_debug()
@@ -44,4 +36,28 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration
     }
 
     from.deserialize_str(Text)
+}
+
+/// Days and weeks are of 24 hours: there is no calendar in which they could be others.
+fn parse(text: &str) -> Option<SignedDuration> {
+    let exact = text.parse::<SignedDuration>().ok();
+    exact.or_else(|| {
+        let span = text.parse::<Span>().ok()?;
+        span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_of_24_hours_and_months_are_no_durations() {
+        let seconds = |text: &str| parse(text).map(|of| of.as_secs());
+        assert_eq!(seconds("30d"), Some(30 * 86_400));
+        assert_eq!(seconds("1w 2h"), Some(7 * 86_400 + 7_200));
+        assert_eq!(seconds("1h 30m"), Some(5_400));
+        assert_eq!(seconds("1 month"), None);
+        assert_eq!(seconds("soon"), None);
+    }
 }

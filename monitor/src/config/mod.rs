@@ -5,6 +5,7 @@ mod detection;
 mod duration;
 mod error;
 mod life;
+mod offboard;
 mod reader;
 mod registry_files;
 mod sections;
@@ -18,6 +19,7 @@ pub use detection::{
 };
 pub use error::{ConfigError, Problem};
 pub use life::LifeConfig;
+pub use offboard::OffboardConfig;
 pub use registry_files::load_registry;
 pub use sections::{ControlConfig, DiscoveryConfig, RegistryConfig, SensorConfig};
 pub use sinks::{Colour, Facility, SinkConfig, SinkKind, SyslogTransport};
@@ -63,6 +65,7 @@ const SECTIONS: &[&str] = &[
     "control",
     "detection",
     "life",
+    "offboard",
     "sensor",
     "sinks",
     "users",
@@ -92,6 +95,7 @@ impl Config {
     fn read<'i>(reader: &mut Reader<'i>, table: Table<'i>) -> Self {
         let mut config = Self::default();
         let mut life = None;
+        let mut offboard = OffboardConfig::default();
         for (key, value) in table {
             // A section that is not fit for use is left at its default: its mistakes are noted,
             // and this configuration will not be used.
@@ -119,6 +123,9 @@ impl Config {
                 "environment" => {
                     config.detection.environments = users::read_environments(reader, value);
                 }
+                "offboard" => {
+                    offboard = reader.section("[offboard]", value).unwrap_or_default();
+                }
                 "sensor" => {
                     config.sensor = reader.section("[sensor]", value).unwrap_or_default();
                 }
@@ -134,6 +141,7 @@ impl Config {
             }
         }
         config.detection.life = life.unwrap_or_default();
+        config.detection.offboard = offboard;
         config
     }
 }

@@ -10,6 +10,7 @@ use crate::model::{
     HeldIn, KernelKey, Selector, Timestamp, Usage, time::rfc3339,
 };
 use crate::registry::OwnerFrom;
+use crate::registry::{Assessment, Belonging};
 
 /// JSON is UTF-8 and a path need not be: one file with an odd name, which any user can make, must
 /// not keep the others from being shown. Bytes that are no UTF-8 become U+FFFD.
@@ -83,6 +84,38 @@ pub enum Request {
         /// Its id, or a start of it that no other has.
         id: String,
     },
+    /// Whether something can be deleted.
+    SafeToDelete {
+        /// An absolute path, a fingerprint or a selector; `None` for all that is retired, expired or
+        /// dormant.
+        target: Option<String>,
+    },
+    /// Retire an identity with the credentials that are its own.
+    Offboard {
+        /// A selector.
+        identity: String,
+        /// Why.
+        reason: Option<String>,
+        /// Also the credentials that others use or own.
+        include_shared: bool,
+        /// Only say what would be done.
+        dry_run: bool,
+    },
+    /// Whether what was offboarded is quiet.
+    OffboardStatus {
+        /// A selector; `None` for every identity that is retired.
+        identity: Option<String>,
+    },
+}
+
+impl Request {
+    /// Whether the answer rests on all that has happened until it is asked for.
+    pub fn is_about_all_until_now(&self) -> bool {
+        matches!(
+            self,
+            Self::SafeToDelete { .. } | Self::Offboard { .. } | Self::OffboardStatus { .. }
+        )
+    }
 }
 
 /// The daemon's answer.
@@ -112,6 +145,12 @@ pub enum Response {
     /// To [`Request::Exceptions`], and to [`Request::Allow`] and [`Request::Disallow`] the one that
     /// was made or taken back.
     Exceptions(Vec<Exception>),
+    /// To [`Request::SafeToDelete`].
+    SafeToDelete(Vec<Assessment>),
+    /// To [`Request::Offboard`].
+    Offboard(Box<OffboardView>),
+    /// To [`Request::OffboardStatus`].
+    OffboardStatus(Vec<OffboardedView>),
     /// The request was understood and refused, or failed.
     Error {
         /// What went wrong and what to do, in one sentence.
@@ -501,6 +540,71 @@ pub struct IdentityView {
     /// How many credentials are its own.
     #[serde(default)]
     pub credentials_owned: u64,
+}
+
+/// What `offboard` has done, or would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OffboardView {
+    /// The identity.
+    pub identity: Selector,
+    /// Its state before.
+    pub before: CredentialState,
+    /// Whether it was done.
+    pub done: bool,
+    /// The credentials that it owned or used.
+    pub credentials: Vec<OwnedView>,
+}
+
+/// A credential that an identity owned or used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnedView {
+    /// Its name.
+    pub fingerprint: Fingerprint,
+    /// What it is.
+    pub kind: CredentialKind,
+    /// Its state before.
+    pub before: CredentialState,
+    /// Whether it is retired with the identity.
+    pub retires: bool,
+    /// Why it is the identity's.
+    pub why: Belonging,
+    /// Who else uses or owns it.
+    pub shared_with: Vec<Selector>,
+    /// Every path at which it lies.
+    #[serde(serialize_with = "lossy")]
+    pub paths: Vec<PathBuf>,
+    /// When it was last used, by anybody.
+    #[serde(with = "rfc3339::option")]
+    pub last_used: Option<Timestamp>,
+}
+
+/// Whether something that was offboarded is quiet since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OffboardedView {
+    /// The identity that it was offboarded with.
+    pub identity: Selector,
+    /// The identity itself, or the fingerprint of a credential.
+    pub target: String,
+    /// What it is, for credentials.
+    pub kind: Option<CredentialKind>,
+    /// Since when it is retired.
+    #[serde(with = "rfc3339")]
+    pub since: Timestamp,
+    /// Who retired it.
+    pub by: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Its latest use since then; `None` where it was quiet.
+    #[serde(with = "rfc3339::option")]
+    pub used: Option<Timestamp>,
+    /// Who used it.
+    pub used_by: Option<Selector>,
+    /// With which program.
+    pub used_with: Option<String>,
+    /// For how long it was quiet while it was watched, in seconds.
+    pub quiet_seconds: u64,
+    /// For how long of that time a use could not be seen, in seconds.
+    pub unwatched_seconds: u64,
 }
 
 /// What `retire` or `restore` changed.

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::findings;
-use super::protocol::{CredentialView, FileView, HeldView, IdentityView, Inventory};
-use crate::model::{Account, CredentialState, Selector, Timestamp};
-use crate::registry::{CredentialEntry, HeldAt, Registry};
+use super::protocol::{
+    CredentialView, FileView, HeldView, IdentityView, Inventory, OffboardedView,
+};
+use crate::model::{Account, CredentialState, Selector, Target, Timestamp};
+use crate::registry::{CredentialEntry, HeldAt, Registry, is_ended};
 
 /// Every credential, as of `now`.
 pub fn credentials(registry: &Registry, now: Timestamp) -> Vec<CredentialView> {
@@ -161,4 +163,57 @@ pub fn identities(
     }));
     views.sort_by(|a, b| a.selector.cmp(&b.selector));
     views
+}
+
+/// What was retired with each identity, or with the one that is wanted, and how it is since.
+pub fn offboarded(
+    registry: &Registry,
+    wanted: Option<&Selector>,
+    now: Timestamp,
+) -> Vec<OffboardedView> {
+    let identities = registry.identities().filter(|(selector, entry)| {
+        let said = entry.declared.as_ref();
+        wanted.is_none_or(|wanted| wanted == *selector)
+            && said.is_some_and(|said| is_ended(said.state))
+    });
+    let with = identities.flat_map(|(identity, _)| {
+        let own = Target::Identity(identity.clone());
+        let targets = std::iter::once(own).chain(registry.retired_with(identity));
+        targets.map(move |target| (identity, target))
+    });
+    with.filter_map(|(identity, target)| offboarded_view(registry, identity, &target, now))
+        .collect()
+}
+
+fn offboarded_view(
+    registry: &Registry,
+    identity: &Selector,
+    target: &Target,
+    now: Timestamp,
+) -> Option<OffboardedView> {
+    let (said, kind) = match target {
+        Target::Credential(fingerprint) => {
+            let entry = registry.credential(fingerprint)?;
+            (entry.declared.as_ref()?, Some(entry.credential.kind))
+        }
+        Target::Identity(selector) => (registry.identity(selector)?.declared.as_ref()?, None),
+        Target::Path(_) => return None,
+    };
+    let since = registry.since(target, said.since, now);
+    Some(OffboardedView {
+        identity: identity.clone(),
+        target: match target {
+            Target::Credential(fingerprint) => fingerprint.to_string(),
+            _ => identity.to_string(),
+        },
+        kind,
+        since: said.since,
+        by: said.by.clone(),
+        reason: said.reason.clone(),
+        used: since.used,
+        used_by: since.by,
+        used_with: since.with,
+        quiet_seconds: since.quiet.as_secs(),
+        unwatched_seconds: since.unwatched.as_secs(),
+    })
 }

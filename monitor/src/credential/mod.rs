@@ -7,6 +7,7 @@
 //! [`discovery`] walks the places where credentials lie, [`watch`] hears of files as they appear,
 //! [`mod@inspect`] opens one file, and [`mod@recognise`] says what is in it.
 
+pub mod account_files;
 pub mod accounts;
 pub mod discovery;
 pub mod fingerprint;
@@ -19,6 +20,7 @@ pub mod runtimes;
 pub mod secret;
 pub mod watch;
 
+pub use account_files::{AccountFiles, accounts};
 pub use discovery::{Scan, ScanSummary, scan};
 pub use fingerprint::{FILE as KEY_FILE_NAME, FingerprintKey, KeyError};
 pub use inspect::{InspectError, inspect, inspect_any, inspect_open};

@@ -5,6 +5,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::allow;
 use super::core::Core;
 use super::doctor;
+use super::offboard;
 use super::output::Stored;
 use super::restore::DeclaredIn;
 use super::rotation;
@@ -113,6 +114,14 @@ pub(super) async fn answer(
         }
         Request::Exceptions => Response::Exceptions(allow::all(core)),
         Request::Disallow { id } => allow::disallow(&id, core).await,
+        Request::SafeToDelete { target } => offboard::safe_to_delete(target.as_deref(), core).await,
+        Request::Offboard {
+            identity,
+            reason,
+            include_shared,
+            dry_run,
+        } => offboard::offboard(&identity, reason, include_shared, dry_run, peer, core).await,
+        Request::OffboardStatus { identity } => offboard::status(identity.as_deref(), core),
         Request::Restore { target } => {
             change(&target, CredentialState::Active, None, peer, core, context).await
         }

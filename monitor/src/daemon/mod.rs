@@ -1,5 +1,6 @@
 //! The daemon: starts the parts in order, joins them, and ends them.
 
+mod account_changes;
 mod accounts;
 mod allow;
 mod containers;
@@ -13,10 +14,13 @@ mod guard;
 mod heartbeat;
 mod holders;
 mod jobs;
+mod kept;
 mod keys;
+mod living;
 mod logs;
 mod look;
 mod mounts;
+mod offboard;
 mod offline;
 mod output;
 mod parts;
@@ -28,8 +32,9 @@ mod rotation;
 mod serve;
 mod startup;
 mod target;
+mod units;
 
 pub use doctor::doctor;
-pub use offline::{change_offline, registry};
+pub use offline::{assess_offline, change_offline, registry};
 pub use record::record;
 pub use startup::{RunOptions, check, load_config, run};

@@ -6,15 +6,17 @@ use std::path::Path;
 use anyhow::anyhow;
 
 use super::exposure;
+use super::offboard;
 use super::restore;
 use super::target;
 use crate::cli::CommandError;
+use crate::config::OffboardConfig;
 use crate::control::Request;
 use crate::control::protocol::ChangeView;
 use crate::credential::FingerprintKey;
 use crate::detection::Detector;
 use crate::model::{CredentialState, Timestamp};
-use crate::registry::Registry;
+use crate::registry::{Assessment, Living, Registry, assess};
 use crate::storage::{Mode, Snapshot, Store, Write};
 
 /// Makes the change that `request` asks for, in the name of `by`.
@@ -59,6 +61,37 @@ pub fn change_offline(
     store.write(&writes)?;
     store.close()?;
     Ok(views)
+}
+
+/// Whether something can be deleted, from a database alone: what lives now is not known, and since
+/// the daemon ended nothing was watched.
+///
+/// # Errors
+/// When the target is unknown.
+pub fn assess_offline(
+    state_dir: &Path,
+    snapshot: &Snapshot,
+    given: Option<&str>,
+) -> Result<Vec<Assessment>, CommandError> {
+    let key = FingerprintKey::load_or_create(state_dir).map_err(anyhow::Error::from)?;
+    let mut registry = registry(snapshot);
+    let requirements = offboard::requirements(OffboardConfig::default());
+    let now = Timestamp::now();
+    let subjects = match given {
+        None => offboard::candidates(&registry, requirements, now),
+        Some(given) => {
+            let resolved = target::resolve(given, &registry, &key).map_err(anyhow::Error::from)?;
+            if let Some(located) = &resolved.located {
+                registry.locate(located, now);
+            }
+            resolved.targets
+        }
+    };
+    let living = Living::default();
+    let subjects = subjects.iter();
+    Ok(subjects
+        .map(|subject| assess(&registry, subject, &living, requirements, now))
+        .collect())
 }
 
 /// The registry that a database holds: by the same facts and rules as a daemon's.

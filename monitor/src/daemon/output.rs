@@ -53,6 +53,11 @@ impl Stored {
         }
     }
 
+    /// Stores soon.
+    pub(super) fn keep(&self, writes: Vec<Write>) {
+        self.enqueue(writes);
+    }
+
     fn enqueue(&self, writes: Vec<Write>) {
         if !writes.is_empty() && !self.storage.try_enqueue(writes) {
             tracing::warn!("the database is too slow: what was seen is not all stored");

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::kept;
 use crate::config::{ConfigError, load_registry};
 use crate::model::{CredentialState, Fact, Record, RegistryChange, Target, Timestamp};
 use crate::storage::Snapshot;
@@ -73,6 +74,7 @@ pub(super) fn facts(snapshot: &Snapshot) -> Vec<Record> {
             .chain(learning)
             .chain(users)
             .chain(exceptions)
+            .chain(kept::facts(snapshot))
             .map(|fact| Record { time: now, fact }),
     );
     records.sort_by_key(|record| record.time);

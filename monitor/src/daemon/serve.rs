@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, interval, timeout_at};
+use tokio::time::{Instant, interval, timeout, timeout_at};
 
 use super::control::{Asked, Context, answer};
 use super::core::Core;
 use super::guard::{Guard, Received, RunMark, Signals, Wish};
 use super::heartbeat::{Beat, Heartbeat};
+use super::kept::HostChanges;
+use super::offboard;
 use super::output::{Stored, say};
 use super::parts::Parts;
 use super::restore::{self, DeclaredIn};
@@ -22,11 +24,17 @@ use crate::storage::{Mode, Store, Write};
 /// How long the name of who stops the daemon may take.
 const NAMED: Duration = Duration::from_millis(300);
 
+/// How long an answer may wait for what happened before it was asked for. A client waits longer.
+const CAUGHT_UP: Duration = Duration::from_secs(10);
+/// Events lie in the ring for at most `sensor.wakeup_interval`, which is far less.
+const NOTHING_COMES: Duration = Duration::from_millis(500);
+
 /// What the daemon has to watch itself.
 pub(super) struct Own<'a> {
     pub(super) signals: &'a mut Signals,
     pub(super) mark: &'a mut RunMark,
     pub(super) guard: &'a mut Guard,
+    pub(super) host: &'a mut HostChanges,
 }
 
 /// The loop: one task owns all state, and everything comes to it by queues. Ends when a signal has
@@ -53,17 +61,26 @@ pub(super) async fn serve(
             }
             Some(fact) = parts.held.recv() => core.fact(fact).await,
             Some((request, peer, reply)) = asked.recv() => {
+                let is_about_all = request.is_about_all_until_now();
+                let is_behind = is_about_all && !catch_up(core, parts).await;
+                let mut response = answer(request, &peer, core, &context).await;
+                if is_behind {
+                    offboard::say_behind(&mut response);
+                }
                 // A client that has gone away wants no answer.
-                let _ = reply.send(answer(request, &peer, core, &context).await);
+                let _ = reply.send(response);
             }
             Some(beat) = heart.beats.recv() => match beat {
                 Beat::Fact(fact) => core.fact(*fact).await,
                 Beat::Proven => proven = true,
             },
             _ = tick.tick() => core.tick().await,
+            Some(looked) = own.host.next() => core.accounts(looked).await,
             Some(fact) = own.guard.facts.recv() => core.fact(fact).await,
             _ = slow.tick() => {
                 core.output.store_seen(own.mark.beat());
+                own.host.look_at_units(core).await;
+                core.keep();
                 let sensor = Arc::clone(&core.sensor);
                 tokio::task::spawn_blocking(move || sensor.watch_control_sockets());
             }
@@ -92,6 +109,29 @@ pub(super) async fn serve(
         tokio::select! {
             () = &mut end => break,
             Some(batch) = parts.batches.recv() => core.batch(batch).await,
+        }
+    }
+}
+
+/// Takes in what has happened until now, for who asks what did not happen: on a busy host events wait
+/// for seconds. All that came before has come when something later has, or when nothing comes. Says
+/// whether it has come.
+async fn catch_up(core: &mut Core<Stored>, parts: &mut Parts) -> bool {
+    let now = core.sensor.now();
+    let deadline = Instant::now() + CAUGHT_UP;
+    loop {
+        match timeout(NOTHING_COMES, parts.batches.recv()).await {
+            Err(_) | Ok(None) => return true,
+            Ok(Some(batch)) => {
+                let is_later = batch.last().is_some_and(|last| last.time() > now);
+                core.batch(batch).await;
+                if is_later {
+                    return true;
+                }
+            }
+        }
+        if Instant::now() >= deadline {
+            return false;
         }
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::control::{Context, forward};
 use super::core::{Core, Output};
 use super::guard::{Guard, RunMark, Signals};
+use super::kept::HostChanges;
 use super::output::{Stored, say};
 use super::parts::Parts;
 use super::privileges;
@@ -173,6 +174,8 @@ async fn daemon(options: &RunOptions, config: &Config) -> CommandResult {
     let failed = "the daemon cannot watch itself";
     let mut signals = Signals::take().context(failed)?;
     let (mut mark, gap) = RunMark::begin(snapshot.last_run.as_ref()).context(failed)?;
+    core.fact(mark.watching(snapshot.last_run.as_ref())).await;
+    let mut host = HostChanges::start(&snapshot);
     if let Some(gap) = gap {
         core.fact(Fact::Gap { gap }).await;
     }
@@ -207,9 +210,11 @@ async fn daemon(options: &RunOptions, config: &Config) -> CommandResult {
         signals: &mut signals,
         mark: &mut mark,
         guard: &mut guard,
+        host: &mut host,
     };
     serve(&mut core, &mut parts, own, asked, context, config).await;
     drop(guard);
+    drop(host);
     server.abort();
     let _ = server.await;
     parts.sensor.stop();
@@ -218,6 +223,7 @@ async fn daemon(options: &RunOptions, config: &Config) -> CommandResult {
     }
     core.finish().await;
     core.output.store_seen(None);
+    core.keep();
     let Stored { sinks, .. } = core.output;
     sinks.shutdown(END).await;
     storage.try_enqueue(vec![mark.end()]);

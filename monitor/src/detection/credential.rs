@@ -52,6 +52,7 @@ impl Detector {
                 processes.read(&actor.task, reading.clone(), now);
                 let row = self.state.registry.usage.note(key, count, now);
                 outcome.usage.push(row.clone());
+                self.state.registry.observed.used(&fingerprint, count, now);
             }
             let id = match state {
                 CredentialState::Expired if is_offered(reading.credential.kind) => continue,

@@ -310,6 +310,20 @@ fn since(credential: &AlertCredential, now: Timestamp) -> String {
     }
 }
 
+/// `, which is retired since 2026-05-01 by root: "moved to OIDC",`
+pub(super) fn retired_since(said: &Declared) -> String {
+    let reason = said.reason.as_ref();
+    let reason = reason
+        .map(|text| format!(": \"{text}\""))
+        .unwrap_or_default();
+    format!(
+        ", which is {} since {} by {}{reason},",
+        said.state,
+        date(said.since),
+        said.by
+    )
+}
+
 /// What was done to bring it into a state.
 fn word(state: CredentialState) -> &'static str {
     match state {

@@ -80,7 +80,7 @@ impl Detector {
         }
     }
 
-    fn retired(&self, selector: &Selector, now: Timestamp) -> Option<&Declared> {
+    pub(super) fn retired(&self, selector: &Selector, now: Timestamp) -> Option<&Declared> {
         let said = self.state.registry.identity(selector)?.declared.as_ref()?;
         let retired = matches!(
             said.state,

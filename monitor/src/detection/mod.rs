@@ -1,5 +1,6 @@
 //! From facts to alerts. Pure over (fact, state, time): the same recording gives the same alerts.
 
+mod account;
 mod allowed;
 mod call;
 pub mod catalog;
@@ -20,6 +21,7 @@ mod life_holders;
 mod life_long;
 mod memory;
 mod metadata;
+mod observed;
 mod outsider;
 mod person;
 mod reuse;
@@ -34,12 +36,12 @@ pub use allowed::{Exceptions, can_be_allowed, exception_of, needs_force};
 pub use fold::{Cause, Finding, Folds};
 
 use crate::attribution::{Actor, Host, Processes};
-use crate::config::{DetectionConfig, LifeConfig};
+use crate::config::{DetectionConfig, LifeConfig, OffboardConfig};
 use crate::model::{
     Alert, AlertDestination, DetectionId, Fact, Record, RegistryChange, Rhythm, Succession, Target,
     Timestamp, Usage,
 };
-use crate::registry::{Learned, Registry};
+use crate::registry::{Learned, Registry, Removal};
 
 /// All state that facts change.
 #[derive(Debug, Default)]
@@ -93,6 +95,7 @@ pub struct Detector {
     /// Sessions of people as machines that were told of: one is one cause, however long it lasts.
     sessions: human::Sessions,
     leaks: leaked::Leaks,
+    accounts: account::Accounts,
 }
 
 impl Detector {
@@ -111,12 +114,18 @@ impl Detector {
             exceptions: Exceptions::default(),
             sessions: human::Sessions::default(),
             leaks: leaked::Leaks::default(),
+            accounts: account::Accounts::default(),
         }
     }
 
     /// How long things last, by the configuration.
     pub fn life(&self) -> &LifeConfig {
         &self.settings.life
+    }
+
+    /// When something is gone, and when it is safe to delete.
+    pub fn offboard(&self) -> OffboardConfig {
+        self.settings.offboard
     }
 
     /// Takes in one fact.
@@ -129,6 +138,8 @@ impl Detector {
         let ended = self.folds.ended(now);
         outcome.take_ended(ended);
         self.settle_pending(now, &mut findings);
+        self.settle_removed(now, &mut outcome);
+        let held = self.held_before(&record.fact);
         match &record.fact {
             Fact::UserName { uid, name, account } => {
                 self.state.host.set_user(*uid, name.as_deref(), *account);
@@ -166,6 +177,7 @@ impl Detector {
                 self.state.processes.started(task, Some(path), now);
                 self.state.registry.held.release(task.key());
                 let actor = self.actor(task, &mut outcome, now);
+                self.note_changer(&actor, now);
                 self.retired_identity(&actor, identity::Act::Exec, None, now, &mut findings);
                 self.human_use(&actor, None, now, &mut findings);
             }
@@ -309,6 +321,14 @@ impl Detector {
             Fact::Restored => self.leaks.restored(),
             Fact::Searched => self.searched(now, &mut findings),
             Fact::KernelKeys { keys } => self.state.registry.held.set_keys(keys),
+            Fact::Account(change) => self.account(change, now, &mut findings, &mut outcome),
+            Fact::Unit { name, present } => self.unit(name, *present, now, &mut outcome),
+            Fact::Removed { selector, at, uid } => {
+                let removal = Removal { at: *at, uid: *uid };
+                self.state.registry.offboarding.removed(selector, removal);
+            }
+            // What they say of the observation is taken in below.
+            Fact::Watching { .. } | Fact::Observed(_) | Fact::Pattern(_) => {}
             Fact::Stopping { signal, from } => findings.push(self.stopping(signal, from, now)),
             Fact::Gap { gap } => {
                 self.not_watched(gap, now);
@@ -319,6 +339,7 @@ impl Detector {
             }
         }
         findings.append(&mut self.woken);
+        self.observe(record, held);
         for finding in findings {
             if !self.settings.enabled(finding.alert.id) || self.is_allowed(&finding, now) {
                 continue;
@@ -354,6 +375,9 @@ impl Detector {
         let woken = self.identity_wakes(&actor, now, outcome);
         self.woken.extend(woken);
         self.state.registry.identity_seen(actor.identity(), now);
+        for selector in &actor.selectors {
+            self.state.registry.observed.acted(selector, now);
+        }
         outcome.seen = Some(actor.identity().clone());
         actor
     }

@@ -41,6 +41,7 @@ detections! {
     RetiredIdentityActive = "CW-103",
     DormantUsed = "CW-104",
     StaleHolder = "CW-106",
+    AccountReactivated = "CW-105",
     DecoyTouched = "CW-107",
     LongLived = "CW-108",
     OutsiderReads = "CW-201",

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Account, Container, Credential, CredentialState, CredentialUser, Exception, FileId,
-    Fingerprint, Gap, HeldIn, KernelKey, Learning, LocatedFile, Origin, Relied, Rhythm, Selector,
-    Succession, Task, Timestamp, Usage,
+    Account, AccountChange, Container, Credential, CredentialState, CredentialUser, Exception,
+    FileId, Fingerprint, Gap, HeldIn, KernelKey, Learning, Ledger, LocatedFile, Origin, Relied,
+    Rhythm, Selector, Succession, Task, Timestamp, Usage, UsePattern,
 };
 
 /// A fact and when it happened.
@@ -303,6 +303,36 @@ pub enum Fact {
         from: Timestamp,
         /// When the next began.
         to: Timestamp,
+    },
+    /// A run of the daemon watches from now on.
+    Watching {
+        /// When the run before it was last known to watch; `None` for the first.
+        since: Option<Timestamp>,
+        /// Whether the host was booted since.
+        rebooted: bool,
+    },
+    /// What the host was watched for, from before.
+    Observed(Ledger),
+    /// How a credential or an identity was used, from before.
+    Pattern(UsePattern),
+    /// An account of this host is new, is gone, or can be used in another way than before.
+    Account(AccountChange),
+    /// The file that makes a unit of systemd came, or went.
+    Unit {
+        /// The unit: `backup.service`.
+        name: String,
+        /// Whether any directory of units has it.
+        present: bool,
+    },
+    /// What is owned by an identity that was removed: from before, and not yet settled.
+    Removed {
+        /// The identity.
+        selector: Selector,
+        /// When.
+        at: Timestamp,
+        /// The uid of its account, unless another account has it too.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        uid: Option<u32>,
     },
     /// Nothing happened; time passed. Ends what waits for quiet.
     Tick,

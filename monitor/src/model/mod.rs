@@ -3,6 +3,7 @@
 //! This module does no input or output and knows no other module.
 
 pub mod account;
+pub mod account_change;
 pub mod alert;
 pub mod backend;
 pub mod container;
@@ -12,6 +13,7 @@ pub mod guard;
 pub mod held;
 pub mod identity;
 pub mod life;
+pub mod observed;
 pub mod path;
 pub mod system_file;
 pub mod task;
@@ -20,6 +22,7 @@ pub mod usage;
 pub mod user;
 
 pub use account::{Account, AccountClass, Password};
+pub use account_change::{AccountChange, AccountState, PasswordField, ShellClass};
 pub use alert::{
     Alert, AlertAncestor, AlertCredential, AlertDestination, AlertProcess, AlertStatus,
     DetectionId, Evidence, Severity,
@@ -34,6 +37,7 @@ pub use guard::{Gap, Origin, Relied, Sender};
 pub use held::{HeldIn, KernelKey, is_history};
 pub use identity::Selector;
 pub use life::{Rhythm, Succession};
+pub use observed::{Blindness, Hole, Ledger, UsePattern};
 pub use system_file::SystemFile;
 pub use task::{ProcessKey, Task};
 pub use time::Timestamp;

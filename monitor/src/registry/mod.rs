@@ -4,9 +4,12 @@ mod entry;
 mod files;
 mod guarded;
 mod held;
+mod observed;
+mod offboarding;
 mod owner;
 mod rhythm;
 mod rotation;
+mod safe_to_delete;
 mod usage;
 mod users;
 
@@ -21,9 +24,12 @@ use files::Files;
 pub use guarded::GuardedFile;
 use guarded::GuardedFiles;
 pub use held::{Held, HeldAt};
+pub use observed::{Observed, Unstored};
+pub use offboarding::{Belonging, Offboarding, Owned, Removal, Since, is_ended};
 pub use owner::OwnerFrom;
 pub use rhythm::{Rhythms, Silence};
 pub use rotation::{Rotation, Rotations, Successor};
+pub use safe_to_delete::{Assessment, Holder, Living, Reason, Requirements, Verdict, assess, span};
 pub use usage::{UsageMap, UseSummary};
 pub use users::{FileOwner, Learned, Users, is_same_identity};
 
@@ -56,6 +62,10 @@ pub struct Registry {
     pub users: Users,
     /// What lies elsewhere than in files.
     pub held: Held,
+    /// When that was watched.
+    pub observed: Observed,
+    /// Whose files are whose, and who is gone.
+    pub offboarding: Offboarding,
 }
 
 /// Most files that are remembered after they went: they matter for seconds.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::samples::{alert, some_of_each, writes};
-use super::{Mode, Run, Snapshot, StorageError, StorageHandle, Store, Write};
+use super::{Keep, Kept, Mode, Run, Snapshot, StorageError, StorageHandle, Store, Write};
 use crate::model::{Alert, AlertStatus, CredentialUser, Learning, Succession, Timestamp, Usage};
 
 /// What a database should hold after `writes`, by other means.
@@ -101,6 +101,7 @@ fn expected(writes: &[Write]) -> (Snapshot, Vec<Alert>) {
                     *last = run.clone();
                 }
             }
+            Write::Keep(keep) => keep_in(&mut snapshot.kept, keep),
         }
     }
     snapshot.users.sort_by_key(|of| (of.since, of.clone()));
@@ -145,6 +146,29 @@ fn expected(writes: &[Write]) -> (Snapshot, Vec<Alert>) {
         .cloned()
         .collect();
     (snapshot, alerts)
+}
+
+fn keep_in(kept: &mut Kept, keep: &Keep) {
+    match keep {
+        Keep::Ledger(ledger) => kept.ledger = Some(ledger.clone()),
+        Keep::Pattern(new) => {
+            kept.patterns.retain(|old| old.subject != new.subject);
+            kept.patterns.push(new.clone());
+            kept.patterns.sort_by(|a, b| a.subject.cmp(&b.subject));
+        }
+        Keep::Account(name, state) => {
+            kept.accounts.retain(|(old, _)| old != name);
+            let new = state.iter().map(|state| (name.clone(), state.clone()));
+            kept.accounts.extend(new);
+            kept.accounts.sort_by(|a, b| a.0.cmp(&b.0));
+        }
+        Keep::Removal(selector, removal) => {
+            kept.removals.retain(|(old, _, _)| old != selector);
+            let new = removal.map(|(at, uid)| (selector.clone(), at, uid));
+            kept.removals.extend(new);
+            kept.removals.sort();
+        }
+    }
 }
 
 proptest! {

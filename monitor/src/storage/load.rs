@@ -129,6 +129,7 @@ impl Store {
                     in_column(0, row, read)
                 },
             )?,
+            kept: self.kept()?,
         };
         transaction.finish().map_err(|source| self.failed(source))?;
         Ok(snapshot)
@@ -189,7 +190,7 @@ impl Store {
             .collect())
     }
 
-    fn rows<T>(
+    pub(super) fn rows<T>(
         &self,
         sql: &str,
         params: impl Params,
@@ -217,7 +218,7 @@ impl Store {
 }
 
 /// Puts the column's number to a value that could not be read.
-fn in_column<T>(
+pub(super) fn in_column<T>(
     column: usize,
     row: &Row<'_>,
     read: Result<T, FromSqlError>,
@@ -230,12 +231,15 @@ fn in_column<T>(
     })
 }
 
-fn name<T: for<'a> serde::Deserialize<'a>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+pub(super) fn name<T: for<'a> serde::Deserialize<'a>>(
+    row: &Row<'_>,
+    column: usize,
+) -> rusqlite::Result<T> {
     let read = row.get_ref(column)?.as_str().and_then(named);
     in_column(column, row, read)
 }
 
-fn selector_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Selector> {
+pub(super) fn selector_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Selector> {
     // Through an owned text: that is how a selector checks itself.
     let text: String = row.get(column)?;
     let read = text
@@ -256,7 +260,7 @@ fn path(row: &Row<'_>, column: usize) -> rusqlite::Result<PathBuf> {
     in_column(column, row, read)
 }
 
-fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp))
 }
 

@@ -7,6 +7,7 @@
 
 mod error;
 mod handle;
+mod kept;
 mod load;
 mod open;
 mod pending;
@@ -25,6 +26,7 @@ use rusqlite::Connection;
 
 pub use error::{Result, StorageError};
 pub use handle::{StorageHandle, StorageStats};
+pub use kept::{Keep, Kept};
 
 use crate::model::{
     Alert, Credential, CredentialUser, Exception, FileId, Fingerprint, Learning, LocatedFile,
@@ -83,6 +85,8 @@ pub enum Write {
     Allowed(Box<Exception>),
     /// An operator took that back.
     NotAllowed(Timestamp, String),
+    /// What is kept beside the pipeline.
+    Keep(Box<Keep>),
 }
 
 /// A run of the daemon. One that is not the present one and has no end was killed.
@@ -135,6 +139,8 @@ pub struct Snapshot {
     pub users: Vec<CredentialUser>,
     /// What operators allow, in the order in which they said so.
     pub exceptions: Vec<Exception>,
+    /// What is kept beside the pipeline.
+    pub kept: Kept,
 }
 
 /// An open database.

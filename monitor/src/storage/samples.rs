@@ -9,12 +9,13 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{Run, Write};
+use super::{Keep, Run, Write};
 use crate::model::alert::{AlertAncestor, AlertCredential, AlertDestination, AlertProcess};
 use crate::model::{
-    Alert, AlertStatus, Credential, CredentialKind, CredentialState, CredentialUser, DetectionId,
-    Evidence, Exception, FileId, Fingerprint, Learning, LocatedFile, RegistryChange, Rhythm,
-    Selector, Severity, Succession, Target, Timestamp, Usage, UsageKey,
+    AccountState, Alert, AlertStatus, Blindness, Credential, CredentialKind, CredentialState,
+    CredentialUser, DetectionId, Evidence, Exception, FileId, Fingerprint, Hole, Learning, Ledger,
+    LocatedFile, PasswordField, RegistryChange, Rhythm, Selector, Severity, ShellClass, Succession,
+    Target, Timestamp, Usage, UsageKey, UsePattern,
 };
 
 const KINDS: &[CredentialKind] = &[
@@ -331,6 +332,65 @@ fn run() -> impl Strategy<Value = Run> {
         )
 }
 
+fn hole() -> impl Strategy<Value = Hole> {
+    let cause = prop_oneof![
+        any::<bool>().prop_map(|rebooted| Blindness::NotRunning { rebooted }),
+        Just(Blindness::Held),
+        Just(Blindness::ClockSet),
+        "[ab]".prop_map(|hook| Blindness::Lost { hook }),
+        "[ab]".prop_map(|hook| Blindness::Hook { hook }),
+        Just(Blindness::Several),
+    ];
+    (time(), option::of(time()), cause).prop_map(|(from, to, cause)| Hole { from, to, cause })
+}
+
+fn keep() -> impl Strategy<Value = Keep> {
+    let subject = prop_oneof![
+        fingerprint().prop_map(Target::Credential),
+        selector().prop_map(Target::Identity),
+    ];
+    let times = [(); 3].map(|()| option::of(time()));
+    let counts = [(); 3].map(|()| 0..=i64::MAX.cast_unsigned());
+    let pattern = (subject, times, counts).prop_map(|(subject, times, counts)| UsePattern {
+        subject,
+        present_since: times[0],
+        first: times[1],
+        last: times[2],
+        uses: counts[0],
+        longest: counts[1],
+        alike: counts[2],
+    });
+    let fields = select(vec![
+        PasswordField::None,
+        PasswordField::Locked,
+        PasswordField::Set,
+        PasswordField::Empty,
+    ]);
+    let shells = select(vec![ShellClass::None, ShellClass::Login]);
+    let account = (any::<(u32, bool)>(), fields, shells, option::of(time()));
+    let account = account.prop_map(
+        |((uid, is_system), password, shell, expires)| AccountState {
+            uid,
+            password,
+            shell,
+            expires,
+            is_system,
+        },
+    );
+    let ledger = (time(), time(), vec(hole(), 0..4));
+    prop_oneof![
+        ledger.prop_map(|(since, until, holes)| Keep::Ledger(Ledger {
+            since,
+            until,
+            holes
+        })),
+        pattern.prop_map(Keep::Pattern),
+        ("[ab]", option::of(account)).prop_map(|(name, state)| Keep::Account(name, state)),
+        (selector(), option::of((time(), option::of(any::<u32>()))))
+            .prop_map(|(selector, removal)| Keep::Removal(selector, removal)),
+    ]
+}
+
 /// Any list of writes.
 pub(super) fn writes(most: usize) -> impl Strategy<Value = Vec<Write>> {
     let write = prop_oneof![
@@ -385,6 +445,7 @@ pub(super) fn writes(most: usize) -> impl Strategy<Value = Vec<Write>> {
         ("[a-d]", 0..4_000_000_000_000_000_000_i64)
             .prop_map(|(id, time)| Write::Allowed(Box::new(exception(&id, Timestamp(time))))),
         (time(), "[a-d]").prop_map(|(time, id)| Write::NotAllowed(time, id)),
+        keep().prop_map(|keep| Write::Keep(Box::new(keep))),
     ];
     vec(write, 0..most)
 }

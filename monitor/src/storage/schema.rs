@@ -12,6 +12,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_runs.sql"),
     include_str!("migrations/0003_life.sql"),
     include_str!("migrations/0004_users.sql"),
+    include_str!("migrations/0005_offboard.sql"),
 ];
 
 /// How many migrations a database has been through.
@@ -74,6 +75,11 @@ mod tests {
             "table credential_learning ",
             "table credential_user ",
             "table exception ",
+            "table watched ",
+            "table unwatched ",
+            "table use_pattern ",
+            "table account ",
+            "table removal ",
         ] {
             assert!(
                 tables(&whole).iter().any(|row| row.starts_with(name)),

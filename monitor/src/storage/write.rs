@@ -3,7 +3,7 @@
 use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior};
 
 use super::values::{bits, count, name_of, path_value};
-use super::{Result, Run, StorageError, Store, Write};
+use super::{Result, Run, StorageError, Store, Write, kept};
 use crate::model::{
     Alert, Credential, Exception, LocatedFile, RegistryChange, Rhythm, Target, Timestamp, Usage,
 };
@@ -38,7 +38,7 @@ impl Store {
     }
 }
 
-enum Failure {
+pub(super) enum Failure {
     Sqlite(rusqlite::Error),
     Encode(StorageError),
 }
@@ -132,10 +132,11 @@ fn store(to: &Transaction<'_>, write: &Write) -> Result<(), Failure> {
         }
         Write::Allowed(exception) => append_exception(to, exception),
         Write::NotAllowed(time, id) => end_exception(to, *time, id),
+        Write::Keep(keep) => kept::keep(to, keep),
     }
 }
 
-fn prepare<'a>(to: &'a Connection, sql: &str) -> rusqlite::Result<CachedStatement<'a>> {
+pub(super) fn prepare<'a>(to: &'a Connection, sql: &str) -> rusqlite::Result<CachedStatement<'a>> {
     to.prepare_cached(sql)
 }
 

@@ -25,6 +25,7 @@ mod leaking;
 mod moving;
 mod namespaces;
 mod naming;
+mod offboarding;
 mod outsiders;
 mod privileges;
 mod quiet;

@@ -1,7 +1,9 @@
 //! `credwatch report`: pages for people who decide and who audit. A report a file.
 
 mod inventory;
+mod open_files;
 mod rotation;
+mod safe_to_delete;
 
 use clap::Subcommand;
 
@@ -13,15 +15,18 @@ use super::{CommandResult, Commands};
 Examples:
   sudo credwatch report inventory > inventory.md
   sudo credwatch report inventory --output csv > inventory.csv
-  sudo credwatch report rotation")]
+  sudo credwatch report rotation
+  sudo credwatch report safe-to-delete /srv/deploy/.ssh/id_ed25519")]
 pub(super) enum ReportCommand {
     Inventory(inventory::InventoryArgs),
     Rotation(rotation::RotationArgs),
+    SafeToDelete(safe_to_delete::SafeToDeleteArgs),
 }
 
 pub(super) fn report(of: &ReportCommand, commands: &dyn Commands) -> CommandResult {
     match of {
         ReportCommand::Inventory(args) => inventory::inventory(args, commands),
         ReportCommand::Rotation(args) => rotation::rotation(args, commands),
+        ReportCommand::SafeToDelete(args) => safe_to_delete::safe_to_delete(args, commands),
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::model::{Gap, Timestamp};
+use crate::model::{Fact, Gap, Timestamp};
 use crate::storage::{Run, Write};
 
 /// How often the mark says that the daemon is alive. A write each.
@@ -37,6 +37,14 @@ impl RunMark {
         let gap = last.and_then(|last| unsaid(last, &run));
         let written = Instant::now();
         Ok((Self { run, written }, gap))
+    }
+
+    /// That this run watches from now on, and when the last one did until.
+    pub(in crate::daemon) fn watching(&self, last: Option<&Run>) -> Fact {
+        Fact::Watching {
+            since: last.map(|last| last.last_seen),
+            rebooted: last.is_some_and(|last| last.boot_id != self.run.boot_id),
+        }
     }
 
     /// To be stored before anything is watched.

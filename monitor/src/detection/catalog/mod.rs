@@ -74,6 +74,7 @@ catalog! {
     RetiredIdentityActive: cw103,
     DormantUsed: cw104,
     StaleHolder: cw106,
+    AccountReactivated: cw105,
     DecoyTouched: cw107,
     LongLived: cw108,
     OutsiderReads: cw201,

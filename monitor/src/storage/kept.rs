@@ -1,0 +1,216 @@
+//! What is kept beside the pipeline: when the host was watched, how things were used, its accounts,
+//! and who is gone.
+
+use rusqlite::Row;
+
+use super::load::{in_column, name, selector_of, time};
+use super::values::{count, name_of};
+use super::write::{Failure, prepare};
+use super::{Result, Store};
+use crate::model::{
+    AccountState, Blindness, Fingerprint, Hole, Ledger, Selector, Target, Timestamp, UsePattern,
+};
+
+/// One thing to be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keep {
+    /// When the host was watched; takes the place of what was known.
+    Ledger(Ledger),
+    /// How one thing is used; takes the place of what was known of it.
+    Pattern(UsePattern),
+    /// An account as it is now; `None` where it is gone.
+    Account(String, Option<AccountState>),
+    /// An identity is gone from the host, since when and with which uid; `None` once that is
+    /// settled.
+    Removal(Selector, Option<(Timestamp, Option<u32>)>),
+}
+
+/// All that is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Kept {
+    /// When the host was watched.
+    pub ledger: Option<Ledger>,
+    /// How things were used, identities behind credentials.
+    pub patterns: Vec<UsePattern>,
+    /// Accounts by their name.
+    pub accounts: Vec<(String, AccountState)>,
+    /// Identities that are gone, since when and with which uid.
+    pub removals: Vec<(Selector, Timestamp, Option<u32>)>,
+}
+
+pub(super) fn keep(to: &rusqlite::Connection, keep: &Keep) -> Result<(), Failure> {
+    match keep {
+        Keep::Ledger(ledger) => keep_ledger(to, ledger),
+        Keep::Pattern(pattern) => keep_pattern(to, pattern),
+        Keep::Account(name, None) => {
+            prepare(to, "DELETE FROM account WHERE name = ?1")?.execute([name])?;
+            Ok(())
+        }
+        Keep::Account(name, Some(state)) => {
+            prepare(
+                to,
+                "INSERT OR REPLACE INTO account (name, uid, password, shell, expires, is_system)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute((
+                name,
+                state.uid,
+                name_of("a password's class", &state.password)?,
+                name_of("a shell's class", &state.shell)?,
+                state.expires.map(|at| at.0),
+                state.is_system,
+            ))?;
+            Ok(())
+        }
+        Keep::Removal(selector, None) => {
+            let sql = "DELETE FROM removal WHERE selector = ?1";
+            prepare(to, sql)?.execute([selector.as_str()])?;
+            Ok(())
+        }
+        Keep::Removal(selector, Some((at, uid))) => {
+            let sql = "INSERT OR REPLACE INTO removal (selector, at, uid) VALUES (?1, ?2, ?3)";
+            prepare(to, sql)?.execute((selector.as_str(), at.0, uid))?;
+            Ok(())
+        }
+    }
+}
+
+fn keep_ledger(to: &rusqlite::Connection, ledger: &Ledger) -> Result<(), Failure> {
+    let sql = "INSERT OR REPLACE INTO watched (one, since, until) VALUES (1, ?1, ?2)";
+    prepare(to, sql)?.execute((ledger.since.0, ledger.until.0))?;
+    prepare(to, "DELETE FROM unwatched")?.execute([])?;
+    let sql = "INSERT INTO unwatched (position, began, ended, cause, hook, rebooted)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let mut insert = prepare(to, sql)?;
+    for (position, hole) in (0i64..).zip(&ledger.holes) {
+        let (cause, hook, rebooted) = match &hole.cause {
+            Blindness::NotRunning { rebooted } => ("not-running", None, *rebooted),
+            Blindness::Held => ("held", None, false),
+            Blindness::ClockSet => ("clock-set", None, false),
+            Blindness::Lost { hook } => ("lost", Some(hook), false),
+            Blindness::Hook { hook } => ("hook", Some(hook), false),
+            Blindness::Several => ("several", None, false),
+        };
+        let ended = hole.to.map(|at| at.0);
+        insert.execute((position, hole.from.0, ended, cause, hook, rebooted))?;
+    }
+    Ok(())
+}
+
+fn keep_pattern(to: &rusqlite::Connection, of: &UsePattern) -> Result<(), Failure> {
+    let (kind, target) = match &of.subject {
+        Target::Credential(fingerprint) => ("credential", fingerprint.as_str()),
+        Target::Identity(selector) => ("identity", selector.as_str()),
+        // Paths have no uses of their own.
+        Target::Path(_) => return Ok(()),
+    };
+    prepare(
+        to,
+        "INSERT OR REPLACE INTO use_pattern
+             (target_kind, target, present_since, first, last, uses, longest, alike)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute((
+        kind,
+        target,
+        of.present_since.map(|at| at.0),
+        of.first.map(|at| at.0),
+        of.last.map(|at| at.0),
+        count(of.uses),
+        count(of.longest),
+        count(of.alike),
+    ))?;
+    Ok(())
+}
+
+impl Store {
+    pub(super) fn kept(&self) -> Result<Kept> {
+        let holes = self.rows(
+            "SELECT began, ended, cause, hook, rebooted FROM unwatched ORDER BY position",
+            [],
+            hole_of,
+        )?;
+        let watched = self.rows("SELECT since, until FROM watched", [], |row| {
+            Ok((Timestamp(row.get(0)?), Timestamp(row.get(1)?)))
+        })?;
+        let ledger = watched.into_iter().next().map(|(since, until)| Ledger {
+            since,
+            until,
+            holes,
+        });
+        Ok(Kept {
+            ledger,
+            patterns: self.rows(
+                "SELECT target_kind, target, present_since, first, last, uses, longest, alike
+                 FROM use_pattern ORDER BY target_kind, target",
+                [],
+                pattern_of,
+            )?,
+            accounts: self.rows(
+                "SELECT name, uid, password, shell, expires, is_system FROM account ORDER BY name",
+                [],
+                |row| {
+                    let state = AccountState {
+                        uid: row.get(1)?,
+                        password: name(row, 2)?,
+                        shell: name(row, 3)?,
+                        expires: time(row, 4)?,
+                        is_system: row.get(5)?,
+                    };
+                    Ok((row.get(0)?, state))
+                },
+            )?,
+            removals: self.rows(
+                "SELECT selector, at, uid FROM removal ORDER BY selector",
+                [],
+                |row| Ok((selector_of(row, 0)?, Timestamp(row.get(1)?), row.get(2)?)),
+            )?,
+        })
+    }
+}
+
+fn hole_of(row: &Row<'_>) -> rusqlite::Result<Hole> {
+    let hook = || Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(3)?.unwrap_or_default());
+    let cause: String = row.get(2)?;
+    let cause = match cause.as_str() {
+        "not-running" => Blindness::NotRunning {
+            rebooted: row.get(4)?,
+        },
+        "held" => Blindness::Held,
+        "clock-set" => Blindness::ClockSet,
+        "lost" => Blindness::Lost { hook: hook()? },
+        "hook" => Blindness::Hook { hook: hook()? },
+        "several" => Blindness::Several,
+        other => {
+            let error = format!("`{other}` is no cause of a time that was not watched");
+            return in_column(
+                2,
+                row,
+                Err(rusqlite::types::FromSqlError::Other(error.into())),
+            );
+        }
+    };
+    Ok(Hole {
+        from: Timestamp(row.get(0)?),
+        to: time(row, 1)?,
+        cause,
+    })
+}
+
+fn pattern_of(row: &Row<'_>) -> rusqlite::Result<UsePattern> {
+    let subject = match row.get_ref(0)?.as_str() {
+        Ok("identity") => Target::Identity(selector_of(row, 1)?),
+        // The table's check knows no other.
+        _ => Target::Credential(Fingerprint::new(row.get::<_, String>(1)?)),
+    };
+    let number = |column| Ok::<_, rusqlite::Error>(u64::try_from(row.get::<_, i64>(column)?));
+    Ok(UsePattern {
+        subject,
+        present_since: time(row, 2)?,
+        first: time(row, 3)?,
+        last: time(row, 4)?,
+        uses: number(5)?.unwrap_or(0),
+        longest: number(6)?.unwrap_or(0),
+        alike: number(7)?.unwrap_or(0),
+    })
+}

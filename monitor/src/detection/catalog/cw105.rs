@@ -10,7 +10,7 @@ pub(super) const ENTRY: Entry = Entry {
     attack: &["T1078.003"],
     owasp: &["NHI1"],
     maturity: Maturity::Experimental,
-    sentence: "The account NAME, which nobody could log in to, was unlocked by WHO by EXE (pid N)",
+    sentence: "The system account NAME (uid N) can be used again: its password was unlocked; WHO by EXE (pid N) did so just before",
     meaning: "An account that is made for a machine, and that nobody could log in to, can be used \
               again: its password was unlocked, or it was given one, or a shell, or its expiry was \
               lifted. Services need none of these to run as it. For an identity that is retired it is \

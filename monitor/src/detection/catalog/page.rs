@@ -22,8 +22,8 @@ const NHI: [(&str, &str, &str); 10] = [
     ),
     ("NHI6", "Insecure cloud deployment configurations", ""),
     ("NHI7", "Long-lived secrets", ""),
-    ("NHI8", "Environment isolation", "Not yet."),
-    ("NHI9", "NHI reuse", "Not yet."),
+    ("NHI8", "Environment isolation", ""),
+    ("NHI9", "NHI reuse", ""),
     ("NHI10", "Human use of NHI", ""),
 ];
 

@@ -8,7 +8,6 @@
 //! [`mod@inspect`] opens one file, and [`mod@recognise`] says what is in it.
 
 pub mod account_files;
-pub mod accounts;
 pub mod discovery;
 pub mod fingerprint;
 pub mod held;

@@ -5,18 +5,19 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fs;
 use std::path::Path;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use uzers::os::unix::UserExt as _;
 
-use crate::credential::accounts::{SHADOW, passwords};
-use crate::model::{Account, AccountClass, Fact, Password};
+use crate::credential::{AccountFiles, accounts};
+use crate::model::{Account, AccountClass, Fact, Password, PasswordField};
 
 /// How often it is asked whether accounts have changed. An account that is made anew may get the uid
 /// of one that has just gone, and act at once.
 const ACCOUNTS: Duration = Duration::from_millis(10);
 /// Where accounts are kept.
-const FILES: [&str; 3] = ["/etc/passwd", SHADOW, LOGIN_DEFS];
+const FILES: [&str; 3] = ["/etc/passwd", "/etc/shadow", LOGIN_DEFS];
 const LOGIN_DEFS: &str = "/etc/login.defs";
 /// The first uid of a person where login.defs does not say (useradd(8)).
 const UID_MIN: u32 = 1_000;
@@ -31,14 +32,20 @@ pub(super) struct Accounts {
     modified: [Option<SystemTime>; 3],
     checked: Instant,
     files: Files,
+    /// What is being read beside: to open the file of passwords may have to wait for whoever else
+    /// has permission marks on it, and who asks for a name must not.
+    reading: Option<Receiver<Passwords>>,
 }
+
+/// Whether passwords open accounts, by name.
+type Passwords = HashMap<String, Password>;
 
 /// A name, and what account it is; `None` where the uid has neither.
 type Told = Option<(String, Account)>;
 
 /// What the files say.
 struct Files {
-    passwords: HashMap<String, Password>,
+    passwords: Passwords,
     uid_min: u32,
     nobody: u32,
 }
@@ -51,6 +58,7 @@ impl Default for Accounts {
             modified,
             checked: Instant::now(),
             files: Files::read(),
+            reading: read_passwords(),
         }
     }
 }
@@ -61,9 +69,17 @@ impl Accounts {
         if self.checked.elapsed() > ACCOUNTS {
             self.checked = Instant::now();
             let modified = modified();
-            if modified != self.modified {
+            let is_changed = modified != self.modified;
+            if is_changed {
                 self.modified = modified;
-                self.files = Files::read();
+                let passwords = std::mem::take(&mut self.files.passwords);
+                self.files = Files {
+                    passwords,
+                    ..Files::read()
+                };
+                self.reading = read_passwords();
+            }
+            if self.take_passwords() || is_changed {
                 for (uid, before) in &mut self.told {
                     let now = self.files.look_up(*uid);
                     if now != *before {
@@ -80,6 +96,52 @@ impl Accounts {
     }
 }
 
+impl Accounts {
+    /// Takes in what was read beside, if it is there.
+    fn take_passwords(&mut self) -> bool {
+        let Some(reading) = &self.reading else {
+            return false;
+        };
+        match reading.try_recv() {
+            Ok(passwords) => {
+                self.files.passwords = passwords;
+                self.reading = None;
+                true
+            }
+            Err(TryRecvError::Empty) => false,
+            Err(TryRecvError::Disconnected) => {
+                self.reading = None;
+                false
+            }
+        }
+    }
+}
+
+fn read_passwords() -> Option<Receiver<Passwords>> {
+    let (to, reading) = channel();
+    let read = move || match accounts(AccountFiles::of_host()) {
+        Ok(accounts) => {
+            let of = |field| match field {
+                PasswordField::None | PasswordField::Locked => Password::Locked,
+                PasswordField::Set => Password::Set,
+                PasswordField::Empty => Password::Empty,
+            };
+            let accounts = accounts.into_iter();
+            // Nobody waits for it any more when the files have changed again.
+            let _ = to.send(accounts.map(|(name, is)| (name, of(is.password))).collect());
+        }
+        Err(error) => tracing::info!(%error, "could not tell which accounts are locked"),
+    };
+    let thread = std::thread::Builder::new().name("accounts".to_owned());
+    match thread.spawn(read) {
+        Ok(_) => Some(reading),
+        Err(error) => {
+            tracing::warn!(%error, "could not read which accounts are locked");
+            None
+        }
+    }
+}
+
 fn fact(uid: u32, told: Told) -> Fact {
     let (name, account) = told.unzip();
     Fact::UserName { uid, name, account }
@@ -91,14 +153,10 @@ fn modified() -> [Option<SystemTime>; 3] {
 
 impl Files {
     fn read() -> Self {
-        let passwords = passwords(Path::new(SHADOW)).unwrap_or_else(|error| {
-            tracing::info!(%error, "could not tell which accounts are locked");
-            HashMap::new()
-        });
         let login_defs = fs::read_to_string(LOGIN_DEFS).unwrap_or_default();
         let nobody = fs::read_to_string("/proc/sys/kernel/overflowuid");
         Self {
-            passwords,
+            passwords: Passwords::new(),
             uid_min: uid_min(&login_defs).unwrap_or(UID_MIN),
             nobody: nobody
                 .ok()

@@ -10,7 +10,7 @@ use std::time::Duration;
 use monitor::control::protocol::CredentialView;
 use monitor::model::{Alert, DetectionId, Evidence, Exception, Severity};
 
-use super::daemon::{Daemon, Place, is_own, patiently, shared};
+use super::daemon::{Daemon, Place, alone, is_own, patiently, shared};
 use super::host::{Account, SshKey, act, command, exe, program, python, run};
 
 const OUTSIDER: DetectionId = DetectionId::OutsiderReads;
@@ -235,7 +235,8 @@ fn three_kinds(place: &Place, account: &Account) -> [PathBuf; 3] {
 
 #[test]
 fn one_tree_that_reads_three_kinds_is_a_harvest_and_a_backup_is_none() {
-    let _host = shared();
+    // Other tests are of the same process, and all they do would count as its own.
+    let _host = alone();
     let place = Place::with(SHORT);
     let account = Account::new();
     let paths = three_kinds(&place, &account);
@@ -268,7 +269,8 @@ fn one_tree_that_reads_three_kinds_is_a_harvest_and_a_backup_is_none() {
 
 #[test]
 fn one_tree_that_reads_many_files_is_a_harvest() {
-    let _host = shared();
+    // Other tests are of the same process, and all they do would count as its own.
+    let _host = alone();
     let place = Place::with(SHORT);
     let account = Account::new();
     let files = place.root().join("many");
@@ -381,7 +383,8 @@ fn a_credential_of_one_environment_is_used_in_another() {
 
 #[test]
 fn ordinary_use_is_quiet() {
-    let _host = shared();
+    // Other tests are of the same process, and all they do would count as its own.
+    let _host = alone();
     let place = Place::with(SHORT);
     let account = Account::new();
     let paths = three_kinds(&place, &account);

@@ -340,6 +340,7 @@ impl Detector {
         }
         findings.append(&mut self.woken);
         self.observe(record, held);
+        self.leave_to_human_use(&mut findings, now);
         for finding in findings {
             if !self.settings.enabled(finding.alert.id) || self.is_allowed(&finding, now) {
                 continue;
@@ -350,6 +351,20 @@ impl Detector {
             }
         }
         outcome
+    }
+
+    /// A person who reads a machine's credential is an outsider too: one act is one alert, and the one
+    /// that says who it was.
+    fn leave_to_human_use(&self, findings: &mut Vec<Finding>, now: Timestamp) {
+        let is_told = findings.iter().any(|of| {
+            of.alert.id == DetectionId::HumanUse
+                && of.alert.credential.is_some()
+                && self.settings.enabled(of.alert.id)
+                && !self.is_allowed(of, now)
+        });
+        if is_told {
+            findings.retain(|of| of.alert.id != DetectionId::OutsiderReads);
+        }
     }
 
     /// Sums every cause that is still open, at the end of a recording.

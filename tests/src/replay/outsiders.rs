@@ -68,6 +68,12 @@ fn says(mut story: Story, tell: impl FnOnce(&mut Story), expected: &[&str]) {
     assert_eq!(short, expected, "{told:#?}");
 }
 
+/// What was said of outsiders, and not of whoever still holds an old version or was silent for long.
+fn outsiders(story: &Story) -> Vec<String> {
+    let told = story.told().into_iter();
+    told.filter(|said| said.contains("CW-201")).collect()
+}
+
 #[test]
 fn a_user_that_was_learned_is_none_and_a_later_one_is_an_outsider() {
     says(learned(), |story| story.read(&deploy(42)), &[]);
@@ -297,7 +303,8 @@ fn a_service_reads_at_its_start_what_it_read_before_anybody_looked() {
         story.wait(DAY);
         story.tick();
         story.access(&task, file(78), Access::Read, None);
-        story.told().len()
+        // A month of silence is told otherwise (CW-104).
+        outsiders(&story).len()
     };
     assert_eq!(story(true, "/usr/sbin/ledgerd"), 0);
     assert_eq!(
@@ -331,10 +338,10 @@ fn a_service_reads_at_its_start_what_it_read_before_anybody_looked() {
     by_script.fork(&script);
     by_script.runs(&script, "/usr/bin/python3.11");
     by_script.access(&script, file(78), Access::Read, None);
-    assert_eq!(by_script.told().len(), 1, "{:?}", by_script.told());
+    assert_eq!(outsiders(&by_script).len(), 1, "{:?}", by_script.told());
     story.fork(&worker);
     story.access(&worker, file(78), Access::Read, None);
-    assert_eq!(story.told(), [""; 0]);
+    assert_eq!(outsiders(&story), [""; 0]);
 
     // What the service starts is another program.
     let mut story = Story::new();
@@ -348,7 +355,7 @@ fn a_service_reads_at_its_start_what_it_read_before_anybody_looked() {
     story.fork(&child);
     story.runs(&child, "/usr/bin/id");
     story.access(&child, file(78), Access::Read, None);
-    assert_eq!(story.told().len(), 1, "{:?}", story.told());
+    assert_eq!(outsiders(&story).len(), 1, "{:?}", story.told());
 }
 
 #[test]
@@ -385,7 +392,7 @@ fn a_rotation_is_no_new_time_to_be_learned() {
     assert_eq!(story.told(), [""; 0]);
     story.runs(&deploy(44), "/usr/bin/cat");
     story.access(&deploy(44), file(90), Access::Read, None);
-    assert_eq!(story.told().len(), 1, "{:?}", story.told());
+    assert_eq!(outsiders(&story).len(), 1, "{:?}", story.told());
     // What lies there a day later is the successor's successor.
     story.wait(DAY);
     story.tick();
@@ -393,7 +400,7 @@ fn a_rotation_is_no_new_time_to_be_learned() {
     story.located(PATH, file(91), &[key("SHA256:third")]);
     story.runs(&deploy(45), "/usr/bin/restic");
     story.access(&deploy(45), file(91), Access::Read, None);
-    assert_eq!(story.told().len(), 1, "{:?}", story.told());
+    assert_eq!(outsiders(&story).len(), 1, "{:?}", story.told());
 }
 
 #[test]

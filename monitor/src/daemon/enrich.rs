@@ -18,7 +18,7 @@ use crate::model::{Fact, Origin, Record, Task};
 /// Most cgroups whose path is remembered as told, before all are told anew when they are met.
 const CGROUPS: usize = 65_536;
 /// How long a cgroup that was not found is not looked for again.
-const RETRY: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_millis(200);
 /// How long a new cgroup may turn out to be a container's, and how often that is asked.
 const PERHAPS: Duration = Duration::from_secs(3);
 const ASK_AGAIN: Duration = Duration::from_millis(20);

@@ -140,7 +140,8 @@ fn a_person_who_reads_a_services_key_is_told_of() {
 
 #[test]
 fn a_person_who_goes_into_a_container_is_told_of() {
-    let _host = shared();
+    // Containers of other tests come and go beside, and runc is slow when many do.
+    let _host = alone();
     let place = Place::new();
     let person = Account::new();
     let _daemon = Daemon::start(&place);

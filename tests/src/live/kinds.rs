@@ -8,7 +8,7 @@ use monitor::model::Usage;
 use serde_json::json;
 
 use super::containers::Container;
-use super::daemon::{Daemon, Place, patiently, shared};
+use super::daemon::{Daemon, Place, alone, patiently, shared};
 use super::host::{Account, Partner, SshKey, command, run};
 
 /// A cgroup as systemd lays it out, where no systemd runs too: in every hierarchy that the daemon may
@@ -100,7 +100,8 @@ fn user_of(place: &Place, key: &SshKey) -> Option<String> {
 
 #[test]
 fn each_kind_of_identity_is_found_and_named() {
-    let _host = shared();
+    // Containers of other tests come and go beside, and runc is slow when many do.
+    let _host = alone();
     let place = Place::with("[sensor]\njob_environment = true");
     let service = Account::system();
     let test = std::process::id();

@@ -102,6 +102,13 @@ impl Host {
         if self.containers.len() >= CONTAINERS && !self.containers.contains_key(&container.id) {
             self.older_containers = std::mem::take(&mut self.containers);
         }
+        // The number of a device is given out again when its file system is gone: it is the latest's.
+        let others = self.containers.values_mut();
+        for other in others.chain(self.older_containers.values_mut()) {
+            if other.device == container.device {
+                other.device = None;
+            }
+        }
         self.containers
             .insert(container.id.clone(), container.clone());
     }
@@ -243,6 +250,21 @@ fn is_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_device_that_is_given_out_again_is_the_latest_containers() {
+        let mut host = Host::default();
+        for id in ["a", "b", "c"] {
+            host.set_container(&Container {
+                id: id.to_owned(),
+                device: Some(7),
+                ..Container::default()
+            });
+            assert_eq!(host.container_on(7).map(|of| of.id.as_str()), Some(id));
+        }
+        host.set_container(&Container::default());
+        assert_eq!(host.container_on(7).map(|of| of.id.as_str()), Some("c"));
+    }
 
     #[test]
     fn the_latest_names_of_an_address_are_kept_and_only_names() {

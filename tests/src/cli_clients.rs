@@ -9,7 +9,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use monitor::control::protocol::{
-    ChangeView, CredentialView, Delay, FileView, FindingKind, HookStatus, SinkStatus, Status,
+    ChangeView, Configuration, CredentialView, Delay, FileView, FindingKind, HookStatus,
+    SinkStatus, Status,
 };
 use monitor::control::{PeerUser, Request, Response, Server, socket_path};
 use monitor::model::{
@@ -74,6 +75,12 @@ fn status() -> Status {
         pid: 4242,
         started: TIME,
         ready: true,
+        configuration: Configuration {
+            file: "/etc/credwatch/credwatch.toml".into(),
+            since: TIME,
+            waiting: vec!["sensor.dns".to_owned()],
+            wrong: Vec::new(),
+        },
         kernel: "6.18.0".to_owned(),
         hooks: vec![HookStatus {
             name: "file_read".to_owned(),

@@ -45,6 +45,20 @@ fn table(status: &Status) -> String {
     facts.add(["pid".into(), status.pid.into()]);
     facts.add(["started".into(), seconds(status.started).into()]);
     facts.add(["kernel".into(), (&status.kernel).into()]);
+    let configuration = &status.configuration;
+    let file = configuration.file.display().to_string();
+    let since = seconds(configuration.since);
+    facts.add([
+        "configuration".into(),
+        format!("{file}, as of {since}").as_str().into(),
+    ]);
+    if !configuration.waiting.is_empty() {
+        let keys = configuration.waiting.join(", ");
+        facts.add(["after a restart".into(), keys.as_str().into()]);
+    }
+    for wrong in &configuration.wrong {
+        facts.add(["NOT TAKEN IN".into(), wrong.into()]);
+    }
     for (name, number) in [
         ("events", status.events),
         ("lost", status.lost),

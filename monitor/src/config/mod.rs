@@ -1,6 +1,7 @@
 //! Configuration: typed, with defaults that serve without any file, and with errors that tell the
 //! file, the line and what to write instead.
 
+mod change;
 mod detection;
 mod duration;
 mod error;
@@ -14,6 +15,7 @@ mod users;
 
 use std::path::Path;
 
+pub use change::Succession;
 pub use detection::{
     ActorPattern, AllowedConfig, DetectionConfig, HumanUseConfig, MetadataServiceConfig,
 };

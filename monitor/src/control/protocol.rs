@@ -172,6 +172,8 @@ pub struct Status {
     pub ready: bool,
     /// The kernel's release.
     pub kernel: String,
+    /// What the daemon goes by.
+    pub configuration: Configuration,
     /// Every hook of the sensor.
     pub hooks: Vec<HookStatus>,
     /// Events lost since start, over all stages.
@@ -190,6 +192,21 @@ pub struct Status {
     pub alerts: u64,
     /// Every sink.
     pub sinks: Vec<SinkStatus>,
+}
+
+/// What the daemon goes by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Configuration {
+    /// Its file, which need not exist.
+    #[serde(with = "crate::model::path")]
+    pub file: PathBuf,
+    /// When it was last taken in.
+    #[serde(with = "rfc3339")]
+    pub since: Timestamp,
+    /// Keys that were changed and hold after a restart.
+    pub waiting: Vec<String>,
+    /// What is wrong with the file, or with the registry's, while what held before holds.
+    pub wrong: Vec<String>,
 }
 
 /// How long events waited, in microseconds; 0 before the first event.

@@ -7,14 +7,15 @@ use super::core::Core;
 use super::doctor;
 use super::offboard;
 use super::output::Stored;
+use super::reload::InForce;
 use super::restore::DeclaredIn;
 use super::rotation;
 use super::target::{self, TargetError};
-use crate::control::protocol::{Delay, HookStatus, SinkStatus, Status};
+use crate::control::protocol::{Configuration, Delay, HookStatus, SinkStatus, Status};
 use crate::control::{PeerUser, Request, Response, life, views};
-use crate::model::{CredentialState, Fact, Selector, Target, Timestamp, Usage};
+use crate::model::{CredentialState, Selector, Target, Timestamp, Usage};
 use crate::registry::Registry;
-use crate::storage::{Mode, Store, Write};
+use crate::storage::{Mode, Store};
 
 /// A request with the way back.
 pub(super) type Asked = (Request, PeerUser, oneshot::Sender<Response>);
@@ -37,7 +38,7 @@ pub(super) struct Context {
     pub(super) ready: bool,
     pub(super) kernel: String,
     pub(super) state_dir: std::path::PathBuf,
-    pub(super) declared_in: DeclaredIn,
+    pub(super) in_force: InForce,
 }
 
 /// Answers one request.
@@ -188,7 +189,7 @@ async fn try_change(
     let resolved = target::resolve(given, registry, &core.key)
         .map_err(|error: TargetError| error.to_string())?;
     for target in &resolved.targets {
-        refuse_declared(target, state, registry, &context.declared_in)?;
+        refuse_declared(target, state, registry, &context.in_force.declared_in)?;
     }
     if let Some(located) = resolved.located {
         let now = core.sensor.now();
@@ -204,14 +205,8 @@ async fn try_change(
     let changes: Vec<_> = changes
         .map(|of| target::change(of, state, &peer.name, reason.clone(), registry))
         .collect();
-    // On disk before anybody is told that it is so.
-    let writes = changes.iter().cloned();
-    let writes = writes.map(|change| Write::Change(now, change)).collect();
-    let stored = core.output.storage.commit(writes).await;
-    stored.map_err(|error| format!("nothing was changed: {error}"))?;
-    for change in changes {
-        core.fact(Fact::Registry(change)).await;
-    }
+    let said = core.say(changes).await;
+    said.map_err(|error| format!("nothing was changed: {error}"))?;
     Ok(Response::Changed(views))
 }
 
@@ -233,7 +228,7 @@ fn refuse_declared(
     };
     match declared_in.get(target).or_else(by_path) {
         Some(declared) if state == CredentialState::Active => Err(format!(
-            "its state is declared in {}: change it there, then send the daemon a SIGHUP",
+            "its state is declared in {}: change it there, and the daemon takes it in",
             declared.file.display()
         )),
         _ => Ok(()),
@@ -261,7 +256,15 @@ fn status(core: &Core<Stored>, context: &Context) -> Status {
         .collect();
     let sinks = core.output.sinks.status().into_iter();
     let (credentials, identities) = core.detector.state.registry.counts();
+    let in_force = &context.in_force;
+    let wrong = [&in_force.wrong, &in_force.registry_wrong];
     Status {
+        configuration: Configuration {
+            file: in_force.file().to_owned(),
+            since: in_force.since,
+            waiting: in_force.waiting.iter().map(ToString::to_string).collect(),
+            wrong: wrong.into_iter().flatten().cloned().collect(),
+        },
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         started: context.started,

@@ -19,7 +19,7 @@ use crate::decode::{Decoded, Look, LookReason};
 use crate::detection::{Detector, Outcome};
 use crate::model::{
     Access, Alert, CredentialKind, CredentialState, Fact, FileId, LocatedFile, Record,
-    RegistryChange, Selector, SystemFile, Target, Timestamp,
+    RegistryChange, Relied, Selector, SystemFile, Target, Timestamp,
 };
 use crate::sensor::Sensor;
 use crate::sensor::handle::Whereabouts;
@@ -66,7 +66,7 @@ pub(super) struct Core<O> {
     /// Paths that somebody has spoken about: what lies there is a credential whatever its shape.
     declared: BTreeSet<PathBuf>,
     /// Own places: what lies there is no credential of anybody.
-    own: PathBuf,
+    pub(super) own: PathBuf,
 }
 
 /// When a file that was being written is looked at again, in milliseconds.
@@ -100,6 +100,28 @@ impl<O: Output> Core<O> {
             declared: BTreeSet::new(),
             own: state_dir.to_owned(),
         })
+    }
+
+    /// Goes by another configuration from now on; `search` replaces the one that runs.
+    pub(super) fn go_by(&mut self, config: &Config, search: Option<WatchHandle>) {
+        self.detector.go_by(config.detection.clone());
+        let Some(search) = search else { return };
+        for directory in &self.directories {
+            search.add_directory(directory.clone());
+        }
+        let credentials = self.detector.state.registry.credentials();
+        for entry in credentials.filter(|of| of.credential.kind == CredentialKind::Opaque) {
+            search.want(entry.credential.fingerprint.clone());
+        }
+        if let Some(former) = self.watch.replace(search) {
+            // Its threads may be waiting for room that only this task makes.
+            tokio::task::spawn_blocking(move || drop(former));
+        }
+    }
+
+    /// Something that the daemon relies on is not as it was.
+    pub(super) async fn tampered(&mut self, what: Relied, path: PathBuf, detail: String) {
+        self.fact(Fact::Tampered { what, path, detail }).await;
     }
 
     /// Takes in one fact of this moment.

@@ -40,7 +40,7 @@ impl HostChanges {
         Self {
             looked,
             accounts: tokio::spawn(look(accounts, is_first, to)),
-            units: Units::new(),
+            units: Units::new(&snapshot.kept.units),
         }
     }
 
@@ -51,9 +51,11 @@ impl HostChanges {
 
     /// Takes in units that came and went.
     pub(super) async fn look_at_units(&mut self, core: &mut Core<Stored>) {
-        for fact in self.units.look() {
+        let (facts, keep) = self.units.look();
+        for fact in facts {
             core.fact(fact).await;
         }
+        core.output.keep(keep.into_iter().map(write).collect());
     }
 }
 

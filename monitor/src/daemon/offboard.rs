@@ -7,9 +7,8 @@ use super::target;
 use crate::config::OffboardConfig;
 use crate::control::protocol::{OffboardView, OwnedView};
 use crate::control::{PeerUser, Response, views};
-use crate::model::{CredentialState, Fact, RegistryChange, Selector, Target, Timestamp};
+use crate::model::{CredentialState, RegistryChange, Selector, Target, Timestamp};
 use crate::registry::{Assessment, Owned, Registry, Requirements, assess};
-use crate::storage::Write;
 
 /// What an answer needs, by the configuration.
 pub(super) fn requirements(of: OffboardConfig) -> Requirements {
@@ -155,20 +154,14 @@ async fn try_offboard(
         let target = Target::Credential(of.fingerprint.clone());
         change(target, Some(view.identity.clone()))
     }));
-    // On disk before anybody is told that it is so.
-    let writes = changes.iter().cloned();
-    let writes = writes.map(|change| Write::Change(now, change)).collect();
-    let stored = core.output.storage.commit(writes).await;
-    stored.map_err(|error| format!("nothing was changed: {error}"))?;
-    for change in changes {
-        core.fact(Fact::Registry(change)).await;
-    }
+    let said = core.say(changes).await;
+    said.map_err(|error| format!("nothing was changed: {error}"))?;
     view.done = true;
     Ok(view)
 }
 
 /// The uid of the account that a selector names, while there is one.
-fn uid(identity: &Selector) -> Option<u32> {
+pub(super) fn uid(identity: &Selector) -> Option<u32> {
     let text = identity.as_str();
     if let Some(uid) = text.strip_prefix("unix:uid:") {
         return uid.parse().ok();

@@ -1,6 +1,6 @@
 //! What watches: the sensor and discovery, with their queues.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -11,7 +11,8 @@ use super::look;
 use crate::cli::CommandError;
 use crate::config::Config;
 use crate::credential::{
-    DirectoryWatch, FingerprintKey, Found, Scan, WatchConfig, WatchHandle, inspect_open, places,
+    DirectoryWatch, FingerprintKey, Found, Scan, WatchConfig, WatchError, WatchHandle,
+    inspect_open, places,
 };
 use crate::decode::Decoded;
 use crate::model::Fact;
@@ -27,11 +28,13 @@ pub(super) struct Parts {
     pub(super) batches: mpsc::Receiver<Vec<Decoded>>,
     pub(super) sensor: Arc<Sensor>,
     pub(super) found: mpsc::Receiver<Found>,
+    finds: mpsc::Sender<Found>,
     /// Credentials that lie in no file.
     pub(super) held: mpsc::Receiver<Fact>,
     holders: Option<Holders>,
     watch: Option<WatchHandle>,
     key: Arc<FingerprintKey>,
+    state_dir: PathBuf,
 }
 
 impl Parts {
@@ -57,30 +60,17 @@ impl Parts {
             }),
         })
         .map_err(|error: LoadError| anyhow::Error::from(error))?;
-        for name in places::watched_basenames() {
-            if !sensor.watch_name(name) {
-                tracing::warn!(name, "this name cannot be watched in the kernel");
-            }
+        let names = places::watched_basenames().iter();
+        let names = names.map(|name| (name, sensor.watch_name(name)));
+        let extensions = places::watched_extensions();
+        let extensions = extensions.map(|name| (name, sensor.watch_extension(name)));
+        for (name, _) in names.chain(extensions).filter(|(_, watched)| !watched) {
+            tracing::warn!(name, "this name cannot be watched in the kernel");
         }
         sensor.watch_control_sockets();
         hold_shared_memory(&sensor);
-        let (sender, found) = mpsc::channel(FOUND);
-        let mut exclude = config.discovery.exclude.clone();
-        exclude.push(state_dir.to_owned());
-        let watch = WatchConfig {
-            scan: Scan {
-                roots: config.discovery.roots.clone(),
-                exclude,
-                max_files: config.discovery.max_files,
-                ..Scan::default()
-            },
-            ..WatchConfig::default()
-        };
-        let watch = DirectoryWatch::start(watch, Arc::clone(&key), move |found| {
-            // Waits for room: discovery may be slow, and must not lose anything.
-            let _ = sender.blocking_send(found);
-        })
-        .map_err(anyhow::Error::from)?;
+        let (finds, found) = mpsc::channel(FOUND);
+        let watch = search(config, state_dir, &key, finds.clone()).map_err(anyhow::Error::from)?;
         let options = Options {
             environments,
             logs: config.discovery.logs.clone(),
@@ -91,11 +81,22 @@ impl Parts {
             sensor: Arc::new(sensor),
             batches,
             found,
+            finds,
             held,
             holders: Some(holders),
             watch: Some(watch),
             key,
+            state_dir: state_dir.to_owned(),
         })
+    }
+
+    /// Starts to search the directories of another configuration. What it finds comes where the
+    /// former search's finds come.
+    ///
+    /// # Errors
+    /// When inotify is not to be had or no thread can be started.
+    pub(super) fn search(&self, config: &Config) -> Result<WatchHandle, WatchError> {
+        search(config, &self.state_dir, &self.key, self.finds.clone())
     }
 
     pub(super) fn core<O: Output>(
@@ -116,6 +117,29 @@ impl Parts {
             state_dir,
         )
     }
+}
+
+fn search(
+    config: &Config,
+    state_dir: &Path,
+    key: &Arc<FingerprintKey>,
+    finds: mpsc::Sender<Found>,
+) -> Result<WatchHandle, WatchError> {
+    let mut exclude = config.discovery.exclude.clone();
+    exclude.push(state_dir.to_owned());
+    let watch = WatchConfig {
+        scan: Scan {
+            roots: config.discovery.roots.clone(),
+            exclude,
+            max_files: config.discovery.max_files,
+            ..Scan::default()
+        },
+        ..WatchConfig::default()
+    };
+    DirectoryWatch::start(watch, Arc::clone(key), move |found| {
+        // Waits for room: discovery may be slow, and must not lose anything.
+        let _ = finds.blocking_send(found);
+    })
 }
 
 /// Where copies are made in memory: no page-cache hook sees reads there, and a file may be read

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use tokio::sync::mpsc;
 
 use super::core::Core;
-use super::guard::{ClockWatch, Signals};
+use super::guard::{ClockWatch, Noticed, Signals};
 use super::output::{Recorded, say};
 use super::parts::Parts;
 use super::privileges;
@@ -88,7 +88,7 @@ async fn run(
                 let flushed = core.output.writer.flush();
                 core.output.error = core.output.error.take().or(flushed.err());
             }
-            Some(gap) = gaps.recv() => core.fact(gap).await,
+            Some(Noticed::Fact(gap)) = gaps.recv() => core.fact(gap).await,
             () = &mut end => break,
             _ = signals.end() => break,
         }

@@ -104,7 +104,7 @@ pub(super) fn declared(
         declared_in.insert(change.target.clone(), Declaration { file, change });
     }
     for (target, before) in latest {
-        let was_a_files = before.by.ends_with(".toml");
+        let was_a_files = RegistryChange::is_by_file(&before.by);
         if was_a_files
             && before.state != CredentialState::Active
             && !declared_in.contains_key(target)

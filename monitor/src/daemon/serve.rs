@@ -8,18 +8,15 @@ use tokio::time::{Instant, interval, timeout, timeout_at};
 
 use super::control::{Asked, Context, answer};
 use super::core::Core;
-use super::guard::{Guard, Received, RunMark, Signals, Wish};
+use super::guard::{Guard, Noticed, Received, RunMark, Signals, Wish};
 use super::heartbeat::{Beat, Heartbeat};
 use super::kept::HostChanges;
 use super::offboard;
 use super::output::{Stored, say};
 use super::parts::Parts;
-use super::restore::{self, DeclaredIn};
+use super::reload::reload;
 use super::startup::ticks;
-use crate::config::Config;
 use crate::credential::Found;
-use crate::model::Fact;
-use crate::storage::{Mode, Store, Write};
 
 /// How long the name of who stops the daemon may take.
 const NAMED: Duration = Duration::from_millis(300);
@@ -45,19 +42,22 @@ pub(super) async fn serve(
     own: Own<'_>,
     mut asked: mpsc::Receiver<Asked>,
     mut context: Context,
-    config: &Config,
 ) {
     let mut tick = ticks();
     let mut slow = interval(Duration::from_secs(10));
-    let every = config.sensor.heartbeat;
+    let every = context.in_force.config.sensor.heartbeat;
     let mut heart = Heartbeat::start(&core.sensor, &context.state_dir, every);
     let (mut scanned, mut proven) = (false, false);
     loop {
         tokio::select! {
             Some(batch) = parts.batches.recv() => core.batch(batch).await,
             Some(found) = parts.found.recv() => {
-                scanned |= matches!(found, Found::ScanDone(_));
+                let is_done = matches!(found, Found::ScanDone(_));
                 core.found(found).await;
+                if is_done {
+                    scanned = true;
+                    core.retire_with_owners().await;
+                }
             }
             Some(fact) = parts.held.recv() => core.fact(fact).await,
             Some((request, peer, reply)) = asked.recv() => {
@@ -76,7 +76,13 @@ pub(super) async fn serve(
             },
             _ = tick.tick() => core.tick().await,
             Some(looked) = own.host.next() => core.accounts(looked).await,
-            Some(fact) = own.guard.facts.recv() => core.fact(fact).await,
+            Some(noticed) = own.guard.facts.recv() => match noticed {
+                Noticed::Fact(fact) => core.fact(fact).await,
+                Noticed::Declared => {
+                    reload(core, parts, &mut context.in_force).await;
+                    own.guard.goes_by(&context.in_force);
+                }
+            },
             _ = slow.tick() => {
                 core.output.store_seen(own.mark.beat());
                 own.host.look_at_units(core).await;
@@ -87,8 +93,8 @@ pub(super) async fn serve(
             received = own.signals.next() => match received.wish {
                 Wish::Stop => break say_stopping(core, parts, received).await,
                 Wish::Reload => {
-                    context.declared_in = reread(core, &context, config).await;
-                    own.guard.in_force(&context.declared_in);
+                    reload(core, parts, &mut context.in_force).await;
+                    own.guard.goes_by(&context.in_force);
                 }
             },
         }
@@ -153,39 +159,4 @@ async fn say_stopping(core: &mut Core<Stored>, parts: &mut Parts, received: Rece
 fn counted(number: usize, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
-}
-
-/// Reads the registry's files again.
-async fn reread(core: &mut Core<Stored>, context: &Context, config: &Config) -> DeclaredIn {
-    let history = Store::open(&context.state_dir, Mode::ReadOnly)
-        .and_then(|store| store.load())
-        .map(|snapshot| snapshot.changes);
-    let history = match history {
-        Ok(history) => history,
-        Err(error) => {
-            tracing::error!(%error, "the registry's files were not read again");
-            return context.declared_in.clone();
-        }
-    };
-    match restore::declared(&config.registry.directory, &history) {
-        Ok((changes, declared_in)) => {
-            let now = core.sensor.now();
-            let writes = changes.iter().cloned();
-            let writes = writes.map(|change| Write::Change(now, change)).collect();
-            if let Err(error) = core.output.storage.commit(writes).await {
-                tracing::error!(%error, "the registry's files were not taken in");
-                return context.declared_in.clone();
-            }
-            tracing::info!(changes = changes.len(), "read the registry's files again");
-            for change in changes {
-                core.fact(Fact::Registry(change)).await;
-            }
-            core.look_at_declared().await;
-            declared_in
-        }
-        Err(error) => {
-            tracing::error!(%error, "the registry's files are wrong; the former words hold");
-            context.declared_in.clone()
-        }
-    }
 }

@@ -15,6 +15,7 @@ use super::kept::HostChanges;
 use super::output::{Stored, say};
 use super::parts::Parts;
 use super::privileges;
+use super::reload::InForce;
 use super::restore::{self, DeclaredIn};
 use super::serve::{Own, serve};
 use crate::cli::{CommandError, CommandResult, StreamFormat};
@@ -180,14 +181,13 @@ async fn daemon(options: &RunOptions, config: &Config) -> CommandResult {
         core.fact(Fact::Gap { gap }).await;
     }
     core.output.store(vec![mark.write()]).await;
-    let mut guard = Guard::start(
-        &state_dir,
+    let in_force = InForce::new(
         options.config.clone(),
-        config,
-        &declared_in,
-        storage.clone(),
-    )
-    .context(failed)?;
+        options.output,
+        config.clone(),
+        declared_in,
+    );
+    let mut guard = Guard::start(&state_dir, &in_force, storage.clone()).context(failed)?;
 
     let (asks, asked) = mpsc::channel(32);
     let server =
@@ -197,7 +197,7 @@ async fn daemon(options: &RunOptions, config: &Config) -> CommandResult {
         ready: false,
         kernel: kernel(),
         state_dir: state_dir.clone(),
-        declared_in,
+        in_force,
     };
     say(&format!(
         "credwatch {} watches this host (pid {}); state in {}, control socket {}",
@@ -212,7 +212,7 @@ async fn daemon(options: &RunOptions, config: &Config) -> CommandResult {
         guard: &mut guard,
         host: &mut host,
     };
-    serve(&mut core, &mut parts, own, asked, context, config).await;
+    serve(&mut core, &mut parts, own, asked, context).await;
     drop(guard);
     drop(host);
     server.abort();

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use crate::model::Fact;
+use crate::storage::Keep;
 
 /// Where packages and administrators put units that stay.
 const DIRECTORIES: &[&str] = &[
@@ -20,39 +21,47 @@ const SERVICE: &str = ".service";
 
 /// The unit files as they were last seen.
 pub(super) struct Units {
+    /// `None` where no daemon has looked before: there is nothing to compare with.
     names: Option<BTreeSet<String>>,
     modified: Vec<Option<SystemTime>>,
 }
 
 impl Units {
-    pub(super) fn new() -> Self {
+    /// Goes on from what an earlier daemon saw last.
+    pub(super) fn new(stored: &[String]) -> Self {
+        let stored = stored.iter().cloned();
         Self {
-            names: None,
+            names: Some(stored.collect()).filter(|names: &BTreeSet<_>| !names.is_empty()),
             modified: Vec::new(),
         }
     }
 
-    /// What came and went since the last look. A stat of four directories where nothing has.
-    pub(super) fn look(&mut self) -> Vec<Fact> {
+    /// What came and went since the last look, and what to keep of it. A stat of four directories
+    /// where nothing has.
+    pub(super) fn look(&mut self) -> (Vec<Fact>, Vec<Keep>) {
         let modified = |path: &&str| fs::metadata(path).and_then(|of| of.modified()).ok();
         let modified: Vec<_> = DIRECTORIES.iter().map(modified).collect();
         if modified == self.modified {
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         }
         self.modified = modified;
-        let now = names(DIRECTORIES.iter().map(Path::new));
-        let before = self.names.replace(now);
-        let (Some(before), Some(now)) = (before, &self.names) else {
-            return Vec::new();
-        };
-        let gone = before.difference(now).map(|name| (name, false));
+        self.compare(names(DIRECTORIES.iter().map(Path::new)))
+    }
+
+    fn compare(&mut self, now: BTreeSet<String>) -> (Vec<Fact>, Vec<Keep>) {
+        let is_first = self.names.is_none();
+        let before = self.names.replace(now.clone()).unwrap_or_default();
+        let gone = before.difference(&now).map(|name| (name, false));
         let come = now.difference(&before).map(|name| (name, true));
-        gone.chain(come)
-            .map(|(name, present)| Fact::Unit {
-                name: name.clone(),
-                present,
-            })
-            .collect()
+        let changes: Vec<_> = gone.chain(come).collect();
+        let facts = changes.iter().filter(|_| !is_first);
+        let facts = facts.map(|&(name, present)| Fact::Unit {
+            name: name.clone(),
+            present,
+        });
+        let keep = changes.iter();
+        let keep = keep.map(|&(name, present)| Keep::Unit(name.clone(), present));
+        (facts.collect(), keep.collect())
     }
 }
 
@@ -80,7 +89,32 @@ mod tests {
             found.into_iter().collect::<Vec<_>>(),
             ["a.service", "c@.service"]
         );
-        let mut units = Units::new();
-        assert!(units.look().is_empty(), "nothing to compare with");
+    }
+
+    #[test]
+    fn what_went_while_nobody_looked_is_told_and_a_first_look_tells_nothing() {
+        let of = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let told = |units: &mut Units, names: &[&str]| {
+            let (facts, keep) = units.compare(of(names));
+            let facts = facts.into_iter().map(|fact| match fact {
+                Fact::Unit { name, present } => (name, present),
+                other => panic!("{other:?}"),
+            });
+            let keep = keep.into_iter().map(|keep| match keep {
+                Keep::Unit(name, present) => (name, present),
+                other => panic!("{other:?}"),
+            });
+            (facts.collect::<Vec<_>>(), keep.collect::<Vec<_>>())
+        };
+        let (a, b) = (
+            ("a.service".to_owned(), false),
+            ("b.service".to_owned(), true),
+        );
+        let mut first = Units::new(&[]);
+        assert_eq!(told(&mut first, &["b.service"]), (vec![], vec![b.clone()]));
+        let mut units = Units::new(&[a.0.clone()]);
+        let both = vec![a, b];
+        assert_eq!(told(&mut units, &["b.service"]), (both.clone(), both));
+        assert_eq!(told(&mut units, &["b.service"]), (vec![], vec![]));
     }
 }

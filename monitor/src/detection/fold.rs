@@ -82,6 +82,13 @@ impl Folds {
         }
     }
 
+    /// Causes end by other limits from now on.
+    pub(super) fn set_limits(&mut self, quiet: Duration, longest: Duration) {
+        (self.quiet, self.longest) = (quiet, longest);
+        // Some may be due sooner now: the next question looks at all.
+        self.due = self.due.min(self.latest);
+    }
+
     pub(super) fn take(&mut self, finding: Finding) -> Taken {
         let Finding {
             cause,

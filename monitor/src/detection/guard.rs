@@ -128,7 +128,13 @@ pub(super) fn tampered(what: Relied, path: &Path, detail: &str, now: Timestamp) 
     }
     let path = path.to_string_lossy();
     alert.summary = format!("{} {path} {detail}", what.label());
-    finding(alert, vec![what.label().to_owned(), path.into_owned()])
+    // Another change of the same file is told anew: it may be the one that matters.
+    let parts = vec![
+        what.label().to_owned(),
+        path.into_owned(),
+        detail.to_owned(),
+    ];
+    finding(alert, parts)
 }
 
 fn finding(alert: Alert, parts: Vec<String>) -> Finding {

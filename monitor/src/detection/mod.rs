@@ -118,6 +118,13 @@ impl Detector {
         }
     }
 
+    /// Goes by other settings from now on. What is known stays, and what is open ends by them.
+    pub fn go_by(&mut self, settings: DetectionConfig) {
+        self.folds
+            .set_limits(settings.fold_quiet, settings.fold_max);
+        self.settings = settings;
+    }
+
     /// How long things last, by the configuration.
     pub fn life(&self) -> &LifeConfig {
         &self.settings.life

@@ -477,6 +477,13 @@ impl RegistryChange {
     /// Who says what follows from the facts themselves. No operator is called so.
     pub const DERIVED: &str = "credwatch";
 
+    /// Whether the name that a word goes by is a registry file's.
+    pub fn is_by_file(by: &str) -> bool {
+        std::path::Path::new(by)
+            .extension()
+            .is_some_and(|of| of == "toml")
+    }
+
     /// Whether nobody said it.
     pub fn is_derived(&self) -> bool {
         self.by == Self::DERIVED

@@ -162,6 +162,11 @@ fn keep_in(kept: &mut Kept, keep: &Keep) {
             kept.accounts.extend(new);
             kept.accounts.sort_by(|a, b| a.0.cmp(&b.0));
         }
+        Keep::Unit(name, present) => {
+            kept.units.retain(|old| old != name);
+            kept.units.extend(present.then(|| name.clone()));
+            kept.units.sort();
+        }
         Keep::Removal(selector, removal) => {
             kept.removals.retain(|(old, _, _)| old != selector);
             let new = removal.map(|(at, uid)| (selector.clone(), at, uid));

@@ -20,6 +20,8 @@ pub enum Keep {
     Pattern(UsePattern),
     /// An account as it is now; `None` where it is gone.
     Account(String, Option<AccountState>),
+    /// A service has a file of its own, or no longer.
+    Unit(String, bool),
     /// An identity is gone from the host, since when and with which uid; `None` once that is
     /// settled.
     Removal(Selector, Option<(Timestamp, Option<u32>)>),
@@ -34,6 +36,8 @@ pub struct Kept {
     pub patterns: Vec<UsePattern>,
     /// Accounts by their name.
     pub accounts: Vec<(String, AccountState)>,
+    /// Services with files of their own, by name.
+    pub units: Vec<String>,
     /// Identities that are gone, since when and with which uid.
     pub removals: Vec<(Selector, Timestamp, Option<u32>)>,
 }
@@ -60,6 +64,14 @@ pub(super) fn keep(to: &rusqlite::Connection, keep: &Keep) -> Result<(), Failure
                 state.expires.map(|at| at.0),
                 state.is_system,
             ))?;
+            Ok(())
+        }
+        Keep::Unit(name, true) => {
+            prepare(to, "INSERT OR IGNORE INTO unit (name) VALUES (?1)")?.execute([name])?;
+            Ok(())
+        }
+        Keep::Unit(name, false) => {
+            prepare(to, "DELETE FROM unit WHERE name = ?1")?.execute([name])?;
             Ok(())
         }
         Keep::Removal(selector, None) => {
@@ -160,6 +172,7 @@ impl Store {
                     Ok((row.get(0)?, state))
                 },
             )?,
+            units: self.rows("SELECT name FROM unit ORDER BY name", [], |row| row.get(0))?,
             removals: self.rows(
                 "SELECT selector, at, uid FROM removal ORDER BY selector",
                 [],

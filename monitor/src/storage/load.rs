@@ -20,12 +20,7 @@ impl Store {
             .unchecked_transaction()
             .map_err(|source| self.failed(source))?;
         let snapshot = Snapshot {
-            changes: self.rows(
-                "SELECT time, target_kind, target, state, since, changed_by, reason, owner
-                 FROM registry_change ORDER BY id",
-                [],
-                change_of,
-            )?,
+            changes: self.changes()?,
             files: self.files()?,
             gone: self.rows(
                 "SELECT fingerprint, kind, label, subject, issued, expires, last_found
@@ -133,6 +128,19 @@ impl Store {
         };
         transaction.finish().map_err(|source| self.failed(source))?;
         Ok(snapshot)
+    }
+
+    /// All that was said of the registry, in the order in which it was.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn changes(&self) -> Result<Vec<(Timestamp, RegistryChange)>> {
+        self.rows(
+            "SELECT time, target_kind, target, state, since, changed_by, reason, owner
+             FROM registry_change ORDER BY id",
+            [],
+            change_of,
+        )
     }
 
     /// The newest alerts, at most `limit`, newest last.

@@ -386,6 +386,7 @@ fn keep() -> impl Strategy<Value = Keep> {
         })),
         pattern.prop_map(Keep::Pattern),
         ("[ab]", option::of(account)).prop_map(|(name, state)| Keep::Account(name, state)),
+        ("[ab]", any::<bool>()).prop_map(|(name, present)| Keep::Unit(name, present)),
         (selector(), option::of((time(), option::of(any::<u32>()))))
             .prop_map(|(selector, removal)| Keep::Removal(selector, removal)),
     ]

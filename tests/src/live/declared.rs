@@ -75,7 +75,7 @@ fn the_registry_is_read_again_on_sighup() {
         let errors = String::from_utf8_lossy(&refused.output.stderr);
         assert_eq!(refused.output.status.code(), Some(1), "{errors}");
         assert!(errors.contains("legacy.toml"), "{errors}");
-        assert!(errors.contains("SIGHUP"), "{errors}");
+        assert!(errors.contains("change it there"), "{errors}");
         assert_eq!(place.known(&key.path).state, CredentialState::Retired);
     }
 

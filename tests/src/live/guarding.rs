@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use monitor::model::{Alert, CredentialState, DetectionId, Severity};
+use monitor::model::{Alert, DetectionId, Severity};
 use rustix::process::Signal;
 
 use super::daemon::{Daemon, Place, alone, program, shared};
@@ -21,12 +21,12 @@ fn not_watched(alert: &Alert) -> bool {
     alert.id == DetectionId::NotWatched
 }
 
-fn tampered(text: &str) -> impl Fn(&Alert) -> bool {
+pub(super) fn tampered(text: &str) -> impl Fn(&Alert) -> bool {
     move |alert| alert.id == DetectionId::Tampered && alert.summary.contains(text)
 }
 
 /// The alert, however long files take to be looked at.
-fn wait_long(place: &Place, what: &str, is: impl Fn(&Alert) -> bool) -> Alert {
+pub(super) fn wait_long(place: &Place, what: &str, is: impl Fn(&Alert) -> bool) -> Alert {
     let deadline = Instant::now() + LOOKS;
     while !place.alerts().iter().any(&is) && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(100));
@@ -255,63 +255,6 @@ fn what_lies_beside_the_database_is_guarded_too() {
     let alert = wait_long(&place, "directory", tampered("has another owner or mode"));
     assert!(alert.summary.contains("0700, and is "), "{}", alert.summary);
     drop(daemon);
-}
-
-#[test]
-fn a_registry_file_that_is_not_in_force_is_noticed() {
-    let _host = shared();
-    let place = Place::new();
-    let file = place.at("registry.d").join("legacy.toml");
-    let key = SshKey::ed25519(place.root().join("deploy"));
-    let declare = |state: &str| {
-        let text = format!(
-            "[[credential]]\nfingerprint = \"{}\"\nstate = \"{state}\"\n",
-            key.fingerprint
-        );
-        fs::write(&file, text).unwrap();
-    };
-    declare("retired");
-    let daemon = Daemon::start(&place);
-    assert_eq!(place.known(&key.path).state, CredentialState::Retired);
-    // Reloaded in time: nothing to say.
-    declare("decoy");
-    signal(daemon.pid(), Signal::HUP);
-    place.until("the decoy", || {
-        place.known(&key.path).state == CredentialState::Decoy
-    });
-    let_it_look();
-    assert_eq!(place.all(tampered("")), []);
-    declare("active");
-    let alert = wait_long(&place, "changed", tampered("is not in force (owner root"));
-    assert_eq!(alert.severity, Severity::Medium);
-    let said = format!("1 otherwise, such as {}", key.fingerprint);
-    assert!(alert.summary.contains(&said), "{}", alert.summary);
-    assert_eq!(place.known(&key.path).state, CredentialState::Decoy);
-    fs::write(&file, "[[credential]]\nstate = 7\n").unwrap();
-    wait_long(
-        &place,
-        "wrong",
-        tampered("or is wrong, and the former words hold"),
-    );
-    daemon.stop();
-}
-
-#[test]
-fn a_configuration_that_is_not_in_force_is_noticed() {
-    let _host = shared();
-    let place = Place::new();
-    let daemon = Daemon::start(&place);
-    let path = place.at("credwatch.toml");
-    let text = fs::read_to_string(&path).unwrap();
-    fs::write(
-        &path,
-        format!("{text}[detection]\ndisabled = [\"CW-101\"]\n"),
-    )
-    .unwrap();
-    let alert = wait_long(&place, "changed", tampered("a restart takes it in"));
-    let what = format!("The configuration {} was changed", path.display());
-    assert!(alert.summary.starts_with(&what), "{}", alert.summary);
-    daemon.stop();
 }
 
 /// A copy of the program in the test's own directory.

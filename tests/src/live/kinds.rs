@@ -13,12 +13,12 @@ use super::host::{Account, Partner, SshKey, command, run};
 
 /// A cgroup as systemd lays it out, where no systemd runs too: in every hierarchy that the daemon may
 /// go by.
-struct Unit {
+pub(super) struct Unit {
     groups: Vec<PathBuf>,
 }
 
 impl Unit {
-    fn make(path: &str) -> Self {
+    pub(super) fn make(path: &str) -> Self {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let roots = mounts.lines().filter_map(|line| {
             let (mount, of) = line.split_once(" - ")?;
@@ -38,7 +38,7 @@ impl Unit {
     }
 
     /// What a shell does to put itself there.
-    fn enter(&self) -> String {
+    pub(super) fn enter(&self) -> String {
         let groups = self.groups.iter();
         let lines = groups.map(|group| format!("echo $$ >{}/cgroup.procs", group.display()));
         lines.collect::<Vec<_>>().join("; ")

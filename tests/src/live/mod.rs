@@ -32,6 +32,7 @@ mod quiet;
 mod reaching;
 mod reading;
 mod recording;
+mod reloading;
 mod resting;
 mod rotating;
 mod scale;

@@ -4,16 +4,18 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use monitor::control::protocol::{CredentialView, OffboardView, OffboardedView};
+use monitor::control::protocol::{CredentialView, IdentityView, OffboardView, OffboardedView};
 use monitor::model::{Alert, CredentialState, DetectionId, Severity, Usage};
 use monitor::registry::{Assessment, Verdict};
 
 use super::daemon::{Daemon, Place, alone, patiently, shared};
 use super::host::{Account, Partner, SshKey, change_accounts, command, exe, python, run};
+use super::kinds::Unit;
 
 const REACTIVATED: DetectionId = DetectionId::AccountReactivated;
 const HASH: &str = "$6$saltsalt$/qDmjPqZY1tKz5y1fV6eFyhCz9sQ3OTs3bU9zV4cKcFgC1oBbm7Zw0oPZkWn0jx4eYVb1Zb2lZ5X4n9k5mC7x/";
@@ -287,6 +289,75 @@ fn a_removed_account_is_offboarded_and_one_that_comes_back_at_once_is_not() {
     change_accounts(&mut command("useradd", &[&"-M", &gone.name]));
 }
 
+/// A service's file, for as long as this lives.
+struct UnitFile(PathBuf);
+
+impl UnitFile {
+    fn new(name: &str) -> Self {
+        let directory = Path::new("/etc/systemd/system");
+        fs::create_dir_all(directory).unwrap();
+        let file = directory.join(name);
+        fs::write(&file, "[Service]\nExecStart=/bin/true\n").unwrap();
+        Self(file)
+    }
+}
+
+impl Drop for UnitFile {
+    fn drop(&mut self) {
+        // One that the test has removed is no error.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_service_whose_file_is_removed_is_offboarded_also_while_no_daemon_runs() {
+    let _host = shared();
+    let place = Place::with("[offboard]\nremoval_grace = \"3s\"");
+    let test = std::process::id();
+    let names = ["seen", "unseen", "kept"].map(|name| format!("cwlive-{name}-{test}.service"));
+    let files = [0, 1, 2].map(|of: usize| UnitFile::new(&names[of]));
+    let daemon = Daemon::start(&place);
+    // There until their names are known.
+    let units = names
+        .each_ref()
+        .map(|name| Unit::make(&format!("system.slice/{name}")));
+    for unit in &units {
+        let script = format!("{}; exec true", unit.enter());
+        run(&mut command("sh", &[&"-c", &script]));
+    }
+    let state = |name: &String| {
+        let all: Vec<IdentityView> = place.ask(&["identities"]);
+        let selector = format!("systemd:unit:{name}");
+        let mut all = all.into_iter();
+        all.find(|of| of.selector.as_str() == selector)
+            .map(|of| of.state)
+    };
+    place.until("they have acted", || {
+        names.iter().all(|name| state(name).is_some())
+    });
+    drop(units);
+    let [seen, unseen, _kept] = files;
+    // Units are looked at every ten seconds.
+    std::thread::sleep(Duration::from_secs(11));
+    drop(seen);
+    let deadline = Instant::now() + patiently(Duration::from_secs(25));
+    while state(&names[0]) != Some(CredentialState::Retired) {
+        assert!(Instant::now() < deadline, "it is not offboarded");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    daemon.stop();
+    drop(unseen);
+    let _daemon = Daemon::start(&place);
+    while state(&names[1]) != Some(CredentialState::Retired) {
+        assert!(
+            Instant::now() < deadline + patiently(Duration::from_secs(30)),
+            "it is not offboarded"
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(state(&names[2]), Some(CredentialState::Active));
+}
+
 fn ask(place: &Place, key: &SshKey) -> (Option<i32>, Assessment) {
     let path = key.path.to_str().unwrap();
     let args = ["report", "safe-to-delete", path, "--output", "json"];
@@ -342,10 +413,10 @@ fn a_key_is_safe_to_delete_once_it_was_quiet_for_long_enough_and_nobody_has_it()
     reader.finish();
     opener.finish();
 
-    let deadline = std::time::Instant::now() + patiently(Duration::from_secs(30));
+    let deadline = Instant::now() + patiently(Duration::from_secs(30));
     let (code, answer) = loop {
         let (code, answer) = ask(&place, &key);
-        if answer.verdict == Verdict::Yes || std::time::Instant::now() > deadline {
+        if answer.verdict == Verdict::Yes || Instant::now() > deadline {
             break (code, answer);
         }
         std::thread::sleep(Duration::from_millis(200));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use tokio::sync::mpsc;
 
+use super::Noticed;
 use crate::model::{Fact, Gap, Timestamp};
 
 /// How often the clocks are looked at.
@@ -104,7 +105,7 @@ impl ClockWatch {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(in crate::daemon) fn start(to: mpsc::Sender<Fact>) -> io::Result<Self> {
+    pub(in crate::daemon) fn start(to: mpsc::Sender<Noticed>) -> io::Result<Self> {
         let (running, ended) = sync_channel::<()>(0);
         let asked = i64::try_from(EVERY.as_nanos()).unwrap_or(i64::MAX);
         std::thread::Builder::new()
@@ -113,7 +114,7 @@ impl ClockWatch {
                 let mut clocks = Clocks::new(Reading::now());
                 while ended.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
                     for gap in clocks.take(Reading::now(), asked) {
-                        if to.blocking_send(Fact::Gap { gap }).is_err() {
+                        if to.blocking_send(Noticed::Fact(Fact::Gap { gap })).is_err() {
                             return;
                         }
                         // Waiting for room in the queue is not being held.

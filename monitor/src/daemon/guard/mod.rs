@@ -1,5 +1,5 @@
 //! The daemon watches itself: who stops it, when it did not run, what is changed under it. Each is
-//! a fact; what is said of it is the detector's.
+//! a fact; what is said of it is the detector's. What an operator declares is taken in anew.
 
 mod clock;
 mod declared;
@@ -20,9 +20,9 @@ use tokio::time::{MissedTickBehavior, interval};
 pub(super) use clock::ClockWatch;
 pub(super) use run_mark::RunMark;
 pub(super) use signals::{Received, Signals, Wish};
+pub(super) use stamp::Stamp;
 
-use super::restore::DeclaredIn;
-use crate::config::Config;
+use super::reload::InForce;
 use crate::model::{Fact, Relied};
 use crate::storage::{FILE_NAME, StorageHandle};
 use declared::Declared;
@@ -37,40 +37,63 @@ const FACTS: usize = 64;
 /// What watches beside the loop. Dropping it ends the watching.
 pub(super) struct Guard {
     /// What was noticed.
-    pub(super) facts: mpsc::Receiver<Fact>,
-    in_force: watch::Sender<Arc<DeclaredIn>>,
+    pub(super) facts: mpsc::Receiver<Noticed>,
+    places: watch::Sender<Arc<Places>>,
     files: JoinHandle<()>,
     _clock: ClockWatch,
+}
+
+/// What was noticed.
+#[derive(Debug)]
+pub(super) enum Noticed {
+    /// Something to be told.
+    Fact(Fact),
+    /// The configuration or a registry file is not as it was.
+    Declared,
+}
+
+/// Where an operator declares things.
+#[derive(Debug)]
+struct Places {
+    configuration: PathBuf,
+    registry: PathBuf,
+}
+
+impl Places {
+    fn of(in_force: &InForce) -> Arc<Self> {
+        Arc::new(Self {
+            configuration: in_force.file().to_owned(),
+            registry: in_force.config.registry.directory.clone(),
+        })
+    }
 }
 
 impl Guard {
     /// Starts to watch. What lies there now is what is expected from now on.
     pub(super) fn start(
         state_dir: &Path,
-        named: Option<PathBuf>,
-        config: &Config,
-        declared_in: &DeclaredIn,
+        in_force: &InForce,
         storage: StorageHandle,
     ) -> anyhow::Result<Self> {
         let (sender, facts) = mpsc::channel(FACTS);
-        let (in_force, words) = watch::channel(Arc::new(declared_in.clone()));
+        let (places, looked_at) = watch::channel(Places::of(in_force));
         let files = Files {
             own: OwnFiles::new(state_dir),
             program: Program::own(),
-            declared: Declared::new(config.clone(), named),
+            declared: Declared::new(),
         };
         let database = state_dir.join(FILE_NAME);
         Ok(Self {
             facts,
-            in_force,
-            files: tokio::spawn(files.watch(words, storage, database, sender.clone())),
+            places,
+            files: tokio::spawn(files.watch(looked_at, storage, database, sender.clone())),
             _clock: ClockWatch::start(sender)?,
         })
     }
 
-    /// The registry's files were read again.
-    pub(super) fn in_force(&self, declared_in: &DeclaredIn) {
-        self.in_force.send_replace(Arc::new(declared_in.clone()));
+    /// The files were taken in again: they may name other places.
+    pub(super) fn goes_by(&self, in_force: &InForce) {
+        self.places.send_replace(Places::of(in_force));
     }
 }
 
@@ -90,24 +113,24 @@ struct Files {
 impl Files {
     async fn watch(
         mut self,
-        words: watch::Receiver<Arc<DeclaredIn>>,
+        places: watch::Receiver<Arc<Places>>,
         storage: StorageHandle,
         database: PathBuf,
-        to: mpsc::Sender<Fact>,
+        to: mpsc::Sender<Noticed>,
     ) {
         let mut ticks = interval(FILES);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut version = Version::default();
         loop {
             ticks.tick().await;
-            let in_force = Arc::clone(&words.borrow());
+            let at = Arc::clone(&places.borrow());
             let looked = tokio::task::spawn_blocking(move || {
                 let mut facts = self.own.look();
                 facts.extend(self.program.look());
-                facts.extend(self.declared.look(&in_force));
-                (self, facts)
+                let declared = self.declared.has_changed(&at.configuration, &at.registry);
+                (self, facts, declared)
             });
-            let Ok((files, mut facts)) = looked.await else {
+            let Ok((files, mut facts, declared)) = looked.await else {
                 tracing::error!("what credwatch relies on is no longer looked at");
                 return;
             };
@@ -118,8 +141,9 @@ impl Files {
                 path: database.clone(),
                 detail,
             }));
-            for fact in facts {
-                if to.send(fact).await.is_err() {
+            let noticed = facts.into_iter().map(Noticed::Fact);
+            for noticed in noticed.chain(declared.then_some(Noticed::Declared)) {
+                if to.send(noticed).await.is_err() {
                     return;
                 }
             }

@@ -30,7 +30,7 @@ const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
 pub(in crate::daemon) enum Wish {
     /// To end.
     Stop,
-    /// To read the registry's files again.
+    /// To take in the configuration and the registry's files anew.
     Reload,
 }
 

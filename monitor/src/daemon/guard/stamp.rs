@@ -10,7 +10,7 @@ use crate::model::Timestamp;
 
 /// One file at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(in crate::daemon) struct Stamp {
     dev: u64,
     ino: u64,
     pub(super) uid: u32,
@@ -28,7 +28,7 @@ impl Stamp {
     }
 
     /// The file that a link leads to.
-    pub(super) fn followed(path: &Path) -> io::Result<Self> {
+    pub(in crate::daemon) fn followed(path: &Path) -> io::Result<Self> {
         std::fs::metadata(path).map(|metadata| Self::from(&metadata))
     }
 
@@ -45,7 +45,7 @@ impl Stamp {
     }
 
     /// Whose file it is and when it was written: all that is known of who did it.
-    pub(super) fn whose(&self) -> String {
+    pub(in crate::daemon) fn whose(&self) -> String {
         let (seconds, nanoseconds) = self.modified;
         let modified = Timestamp(
             Timestamp::from_unix_seconds(seconds)

@@ -4,12 +4,17 @@ use clap::Args;
 
 use super::args::StateDir;
 use super::query::ask_or_read;
-use super::table::{Rows, optional, seconds, state};
-use super::{CommandResult, Commands, TableFormat, output};
+use super::table::{Rows, Text, optional, seconds, state};
+use super::{CommandResult, Commands, StreamFormat, TableFormat, output};
+use crate::control::devices::DeviceView;
 use crate::control::protocol::IdentityView;
 use crate::control::{Request, Response, views};
+use crate::model::Traffic;
 
 /// Lists the identities that are known: their states and when they were seen.
+///
+/// KIND is account, service, container, workload, ci job, device or person. ADDRESSES are those of a device of
+/// the network, seen since the daemon started; as JSON with where its traffic goes.
 ///
 /// USES and OWNS count credentials. An identity that owns one and has not acted is listed too.
 ///
@@ -18,7 +23,8 @@ use crate::control::{Request, Response, views};
 #[command(after_long_help = "\
 Examples:
   sudo credwatch identities
-  sudo credwatch identities --output json | jq -r '.[] | select(.state == \"retired\") | .selector'")]
+  sudo credwatch identities --output json | jq -r '.[] | select(.state == \"retired\") | .selector'
+  sudo credwatch identities --output json | jq '.[] | select(.kind == \"device\") | .device'")]
 pub(super) struct IdentitiesArgs {
     #[command(flatten)]
     state: StateDir,
@@ -45,10 +51,66 @@ pub(super) fn identities(args: &IdentitiesArgs, commands: &dyn Commands) -> Comm
     output::answer(rows.as_slice(), args.output, table)
 }
 
+/// Prints identities of a replay, in the form of its alerts.
+///
+/// # Errors
+/// Those of standard output.
+pub fn print_identities(rows: &[IdentityView], format: StreamFormat) -> CommandResult {
+    match format {
+        StreamFormat::Text => output::print(&format!("\n{}", devices(rows))),
+        StreamFormat::Json => rows.iter().try_for_each(output::json_line),
+    }
+}
+
+/// What a log tells of devices.
+fn devices(rows: &[IdentityView]) -> String {
+    let mut table = Rows::new(&[
+        "STATE",
+        "DEVICE",
+        "ADDRESSES",
+        "FIRST SEEN",
+        "LAST SEEN",
+        "FLOWS",
+        "SENT",
+        "RECEIVED",
+        "DESTINATIONS",
+    ]);
+    for row in rows {
+        let device = row.device.as_ref();
+        let destinations = |of: &DeviceView| {
+            let others = of.forgotten_destinations;
+            of.destinations.len() as u64 + others
+        };
+        table.add([
+            state(row.state),
+            (&row.selector).into(),
+            optional(device.map(addresses)),
+            optional(row.first_seen.map(seconds)),
+            optional(row.last_seen.map(seconds)),
+            optional(device.map(|of| of.flows)),
+            optional(device.map(|of| bytes(of.sent))),
+            optional(device.map(|of| bytes(of.received))),
+            optional(device.map(destinations)),
+        ]);
+    }
+    table.finish("No device is in this log.")
+}
+
+fn bytes(traffic: Traffic) -> String {
+    format!("{} B in {} packets", traffic.bytes, traffic.packets)
+}
+
+fn addresses(device: &DeviceView) -> String {
+    let addresses: Vec<_> = device.addresses.iter().map(ToString::to_string).collect();
+    addresses.join(" ")
+}
+
 fn table(rows: &[IdentityView]) -> String {
     let mut table = Rows::new(&[
         "STATE",
+        "KIND",
         "IDENTITY",
+        "ADDRESSES",
         "ACCOUNT",
         "FIRST SEEN",
         "LAST SEEN",
@@ -59,7 +121,9 @@ fn table(rows: &[IdentityView]) -> String {
     for row in rows {
         table.add([
             state(row.state),
+            Text::from(row.kind.as_str()),
             (&row.selector).into(),
+            optional(row.device.as_ref().map(addresses)),
             optional(row.account),
             optional(row.first_seen.map(seconds)),
             optional(row.last_seen.map(seconds)),

@@ -3,6 +3,7 @@
 
 pub mod client;
 mod connection;
+pub mod devices;
 mod error;
 mod findings;
 pub mod life;

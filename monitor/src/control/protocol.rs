@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::devices::DeviceView;
 use super::life::{RotationView, TransitionView};
 use crate::model::{
     Account, Alert, Backend, Capability, CredentialKind, CredentialState, Exception, Fingerprint,
@@ -307,10 +308,10 @@ pub struct DoctorHook {
 }
 
 impl DoctorHook {
-    /// Whether the self-test has an act for it: an answer of the name system has to come from
-    /// somebody else.
+    /// Whether the self-test has an act for it: an answer of the name system, and what devices send, has
+    /// to come from somebody else.
     pub fn is_testable(&self) -> bool {
-        self.hook != "dns"
+        !["dns", "gateway_flow"].contains(&self.hook.as_str())
     }
 }
 
@@ -534,6 +535,10 @@ pub struct Inventory {
 pub struct IdentityView {
     /// Its name.
     pub selector: Selector,
+    /// What kind of actor it is: `account`, `service`, `container`, `workload`, `ci job`, `device`,
+    /// `person`.
+    #[serde(default)]
+    pub kind: String,
     /// What kind of account it is, for unix accounts of a running daemon's host.
     #[serde(default)]
     pub account: Option<Account>,
@@ -557,6 +562,9 @@ pub struct IdentityView {
     /// How many credentials are its own.
     #[serde(default)]
     pub credentials_owned: u64,
+    /// What was seen of it, for devices of the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceView>,
 }
 
 /// What `offboard` has done, or would do.

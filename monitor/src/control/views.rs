@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::findings;
 use super::protocol::{
     CredentialView, FileView, HeldView, IdentityView, Inventory, OffboardedView,
 };
+use super::{devices, findings};
 use crate::model::{Account, CredentialState, Selector, Target, Timestamp};
 use crate::registry::{CredentialEntry, HeldAt, Registry, is_ended};
 
@@ -133,6 +133,8 @@ pub fn identities(
             .filter(|said| said.state != CredentialState::Active);
         IdentityView {
             selector: selector.clone(),
+            kind: selector.kind().to_owned(),
+            device: devices::of(registry, selector),
             account: account(selector),
             state: said.map_or(CredentialState::Active, |said| said.state),
             retired_at: said.map(|said| said.since),
@@ -151,6 +153,8 @@ pub fn identities(
         .filter(|(owner, _)| registry.identity(owner).is_none());
     views.extend(silent.map(|(owner, count)| IdentityView {
         selector: owner.clone(),
+        kind: owner.kind().to_owned(),
+        device: None,
         account: account(owner),
         state: CredentialState::Active,
         retired_at: None,

@@ -61,7 +61,11 @@ pub(super) async fn answer(
         Request::Identities => {
             let state = &core.detector.state;
             let account = |of: &Selector| state.host.account_of(of);
-            Response::Identities(views::identities(&state.registry, account))
+            let mut identities = views::identities(&state.registry, account);
+            let name = |of| state.host.names(of).next().map(str::to_owned);
+            let devices = identities.iter_mut().filter_map(|of| of.device.as_mut());
+            devices.for_each(|of| of.name(name));
+            Response::Identities(identities)
         }
         Request::Inventory => {
             let state = &core.detector.state;

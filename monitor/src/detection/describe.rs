@@ -234,11 +234,7 @@ pub(super) fn active(
 ) -> String {
     let exe = actor.exe.as_deref();
     let pid = format!("(pid {}{})", actor.task.pid, session(actor));
-    let state = format!(
-        "{} {}",
-        word(said.state),
-        ago(said.since, now, &said.by, said.reason.as_deref())
-    );
+    let state = since_when(said, now);
     match (act, destination) {
         (Act::SetUid, _) => {
             let exe = exe.unwrap_or("a process");
@@ -254,6 +250,15 @@ pub(super) fn active(
             format!("{selector}, {state}, ran {exe} {pid}")
         }
     }
+}
+
+/// `retired on 2026-05-01 (164 days ago) by root: "moved to OIDC"`
+pub(super) fn since_when(said: &Declared, now: Timestamp) -> String {
+    format!(
+        "{} {}",
+        word(said.state),
+        ago(said.since, now, &said.by, said.reason.as_deref())
+    )
 }
 
 pub(super) fn metadata(actor: &Actor, to: &AlertDestination) -> String {

@@ -88,8 +88,21 @@ impl Detector {
         now: Timestamp,
         outcome: &mut Outcome,
     ) -> Option<Finding> {
+        let who = describe::who(actor);
+        let mut finding = self.wakes(actor.identity(), &who, now, outcome)?;
+        finding.alert.process = Some(actor.to_alert());
+        Some(finding)
+    }
+
+    /// The same of an identity that is no process of this host; `who` says who acts.
+    pub(super) fn wakes(
+        &mut self,
+        selector: &Selector,
+        who: &str,
+        now: Timestamp,
+        outcome: &mut Outcome,
+    ) -> Option<Finding> {
         let least = self.settings.life.dormancy;
-        let selector: &Selector = actor.identity();
         let entry = self.state.registry.identity(selector)?;
         let since = entry.last_seen?;
         if is_short(now.since(since), least) {
@@ -106,12 +119,10 @@ impl Detector {
         alert.severity = Severity::Low;
         alert.title = "A dormant identity acts".to_owned();
         alert.summary = format!(
-            "{}: nothing was seen of {selector} for {}",
-            describe::who(actor),
+            "{who}: nothing was seen of {selector} for {}",
             rest(silence)
         );
         alert.identity = Some(selector.clone());
-        alert.process = Some(actor.to_alert());
         Some(Finding {
             cause: Cause {
                 id: alert.id,

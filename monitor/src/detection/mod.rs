@@ -6,6 +6,7 @@ mod call;
 pub mod catalog;
 mod credential;
 mod describe;
+mod device;
 mod environment;
 mod fold;
 mod guard;
@@ -220,6 +221,7 @@ impl Detector {
                 self.stale_connects(&actor, *destination, now, &mut findings);
                 self.metadata_service(&actor, *destination, now, &mut findings);
             }
+            Fact::Flow(flow) => self.flow(flow, now, &mut findings, &mut outcome),
             Fact::UnixConnect { task, path, owner } => {
                 let actor = self.actor(task, &mut outcome, now);
                 self.control_socket(&actor, path, *owner, now, &mut findings);

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Account, AccountChange, Container, Credential, CredentialState, CredentialUser, Exception,
-    FileId, Fingerprint, Gap, HeldIn, KernelKey, Learning, Ledger, LocatedFile, Origin, Relied,
-    Rhythm, Selector, Succession, Task, Timestamp, Usage, UsePattern,
+    FileId, Fingerprint, Flow, Gap, HeldIn, KernelKey, Learning, Ledger, LocatedFile, Origin,
+    Relied, Rhythm, Selector, Succession, Task, Timestamp, Usage, UsePattern,
 };
 
 /// A fact and when it happened.
@@ -132,6 +132,8 @@ pub enum Fact {
         /// The name that was asked for.
         name: String,
     },
+    /// Traffic of a device of the network behind this host.
+    Flow(Flow),
     /// A process changed its uid.
     IdentityChange {
         /// The process, still with its old uid.

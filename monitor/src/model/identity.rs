@@ -1,10 +1,13 @@
 //! Names of machine actors, in SPIRE's vocabulary of selectors.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use super::MacAddress;
 
 /// A machine actor's name: `unix:user:postgres`, `systemd:unit:backup.service`,
 /// `container:id:…`, `k8s:sa:prod/api`. Cheap to copy.
@@ -27,14 +30,28 @@ const FAMILIES: &[(&str, &str)] = &[
     ("k8s:sa:", "k8s:sa:prod/api"),
     ("k8s:pod:", "k8s:pod:prod/api-7d9f"),
     ("ci:", "ci:github:org/repo"),
-    ("device:", "device:mac:00:16:3e:12:34:56"),
+    (DEVICE_MAC, "device:mac:00:16:3e:12:34:56"),
+    (DEVICE_IP, "device:ip:192.0.2.7"),
     ("human:", "human:ana"),
 ];
 
+const DEVICE: &str = "device:";
+const DEVICE_MAC: &str = "device:mac:";
+const DEVICE_IP: &str = "device:ip:";
+
 /// Why a text is no selector.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no selector: write it like unix:user:svc-backup or systemd:unit:backup.service")]
+#[error("`{0}` is no selector: write it like {examples}", examples = examples(.0))]
 pub struct SelectorError(String);
+
+/// What whoever wrote this may have meant.
+fn examples(text: &str) -> &'static str {
+    if text.starts_with(DEVICE) {
+        "device:mac:00:16:3e:12:34:56 or device:ip:192.0.2.7"
+    } else {
+        "unix:user:svc-backup or systemd:unit:backup.service"
+    }
+}
 
 impl Selector {
     /// `unix:user:NAME`
@@ -103,6 +120,37 @@ impl Selector {
         format!("ci:{system}:{job}").parse().ok()
     }
 
+    /// `device:mac:ADDRESS`: a device of the network, by its hardware address.
+    pub fn device_mac(address: MacAddress) -> Self {
+        Self(format!("{DEVICE_MAC}{address}").into())
+    }
+
+    /// `device:ip:ADDRESS`: a device of the network, by its address there.
+    pub fn device_ip(address: IpAddr) -> Self {
+        Self(format!("{DEVICE_IP}{}", address.to_canonical()).into())
+    }
+
+    /// Whether it names a device of the network.
+    pub fn is_device(&self) -> bool {
+        self.0.starts_with(DEVICE)
+    }
+
+    /// What kind of actor it names, in a word: `device`.
+    pub fn kind(&self) -> &'static str {
+        const KINDS: &[(&str, &str)] = &[
+            ("unix:", "account"),
+            ("systemd:", "service"),
+            ("container:", "container"),
+            ("k8s:", "workload"),
+            ("ci:", "ci job"),
+            ("device:", "device"),
+            ("human:", "person"),
+        ];
+        let mut kinds = KINDS.iter();
+        let of = kinds.find(|(family, _)| self.0.starts_with(family));
+        of.map_or("other", |(_, kind)| kind)
+    }
+
     /// Whether it names a machine actor and no person. What a unix account is, its name does not
     /// tell.
     pub fn is_machine(&self) -> bool {
@@ -116,7 +164,8 @@ impl Selector {
 
     /// Whether a text starts like a selector, so that `retire` can tell one from a path.
     pub fn looks_like(text: &str) -> bool {
-        FAMILIES.iter().any(|(prefix, _)| text.starts_with(prefix))
+        let mut families = FAMILIES.iter();
+        text.starts_with(DEVICE) || families.any(|(prefix, _)| text.starts_with(prefix))
     }
 }
 
@@ -137,6 +186,17 @@ impl FromStr for Selector {
     type Err = SelectorError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // Addresses are written in several ways, and are compared as text.
+        if let Some(address) = text.strip_prefix(DEVICE_MAC) {
+            let address = address.parse();
+            let address = address.map_err(|_| SelectorError(text.to_owned()))?;
+            return Ok(Self::device_mac(address));
+        }
+        if let Some(address) = text.strip_prefix(DEVICE_IP) {
+            let address = address.parse();
+            let address = address.map_err(|_| SelectorError(text.to_owned()))?;
+            return Ok(Self::device_ip(address));
+        }
         let known = FAMILIES.iter().any(|(prefix, _)| {
             text.strip_prefix(prefix)
                 .is_some_and(|rest| !rest.is_empty())
@@ -184,6 +244,30 @@ mod tests {
     }
 
     #[test]
+    fn a_device_has_one_name_however_its_address_is_written() {
+        for (written, name) in [
+            (
+                "device:mac:00-16-3E-12-34-56",
+                "device:mac:00:16:3e:12:34:56",
+            ),
+            ("device:ip:2001:DB8:0::1", "device:ip:2001:db8::1"),
+            ("device:ip:::ffff:192.0.2.7", "device:ip:192.0.2.7"),
+        ] {
+            let told: Selector = written.parse().unwrap();
+            assert_eq!(told.as_str(), name, "{written}");
+            assert!(told.is_device() && told.is_machine());
+        }
+    }
+
+    #[test]
+    fn every_family_has_a_kind() {
+        for (_, example) in FAMILIES {
+            let selector: Selector = example.parse().unwrap();
+            assert_ne!(selector.kind(), "other", "{example}");
+        }
+    }
+
+    #[test]
     fn a_selector_needs_a_known_family_and_a_name() {
         for (_, example) in FAMILIES {
             assert_eq!(example.parse::<Selector>().unwrap().as_str(), *example);
@@ -195,6 +279,9 @@ mod tests {
             "unix:user:a b",
             "/etc/shadow",
             "unix:user:a\n",
+            "device:00:16:3e:12:34:56",
+            "device:mac:camera",
+            "device:ip:192.0.2",
         ] {
             assert!(bad.parse::<Selector>().is_err(), "{bad:?}");
         }

@@ -8,6 +8,7 @@ pub mod alert;
 pub mod backend;
 pub mod container;
 pub mod credential;
+pub mod device;
 pub mod fact;
 pub mod guard;
 pub mod held;
@@ -32,6 +33,7 @@ pub use container::Container;
 pub use credential::{
     Credential, CredentialKind, CredentialState, FileId, Fingerprint, LocatedFile,
 };
+pub use device::{Direction, Flow, MacAddress, Traffic};
 pub use fact::{Access, Fact, MemoryAccess, Protocol, Record, RegistryChange, Target};
 pub use guard::{Gap, Origin, Relied, Sender};
 pub use held::{HeldIn, KernelKey, is_history};

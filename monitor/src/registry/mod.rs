@@ -1,5 +1,6 @@
 //! Which credentials and identities there are, in which state, and how they were used. Pure.
 
+mod devices;
 mod entry;
 mod files;
 mod guarded;
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use devices::{DEVICES, Destination, Device, Devices, Use};
 use entry::Departed;
 pub use entry::{CredentialEntry, Declared, IdentityEntry, Standing};
 pub use files::FileFacts;
@@ -34,8 +36,8 @@ pub use usage::{UsageMap, UseSummary};
 pub use users::{FileOwner, Learned, Users, is_same_identity};
 
 use crate::model::{
-    Credential, CredentialKind, CredentialState, FileId, Fingerprint, LocatedFile, RegistryChange,
-    Selector, Target, Timestamp,
+    Credential, CredentialKind, CredentialState, FileId, Fingerprint, Flow, LocatedFile,
+    RegistryChange, Selector, Target, Timestamp,
 };
 
 /// How long an event may be on its way from the kernel to here.
@@ -66,6 +68,8 @@ pub struct Registry {
     pub observed: Observed,
     /// Whose files are whose, and who is gone.
     pub offboarding: Offboarding,
+    /// What devices of the network do.
+    pub devices: Devices,
 }
 
 /// Most files that are remembered after they went: they matter for seconds.
@@ -185,6 +189,31 @@ impl Registry {
         }
     }
 
+    /// Notes traffic of a device; `acted` tells whether it has sent any of it. `false` where there are
+    /// too many devices, and this one is none of those that are known.
+    #[must_use]
+    pub fn device_seen(
+        &mut self,
+        selector: &Selector,
+        flow: &Flow,
+        acted: bool,
+        now: Timestamp,
+    ) -> bool {
+        let is_known = self.identities.contains_key(selector);
+        if !is_known && !acted {
+            // Nobody has to be there for packets to be sent there.
+            return true;
+        }
+        if !is_known && self.devices.are_full() {
+            return false;
+        }
+        if acted {
+            self.identity_seen(selector, now);
+        }
+        self.devices.note(selector, flow, now);
+        true
+    }
+
     /// Notes that an identity acted.
     pub fn identity_seen(&mut self, selector: &Selector, now: Timestamp) {
         if let Some(entry) = self.identities.get_mut(selector) {
@@ -197,11 +226,21 @@ impl Registry {
                 last_seen: Some(now),
             };
             self.identities.insert(selector.clone(), entry);
+            self.became_known(selector);
+        }
+    }
+
+    fn became_known(&mut self, selector: &Selector) {
+        if selector.is_device() {
+            self.devices.became_known();
         }
     }
 
     /// Takes back what was stored about an identity's acts.
     pub fn restore_identity(&mut self, selector: &Selector, first: Timestamp, last: Timestamp) {
+        if !self.identities.contains_key(selector) {
+            self.became_known(selector);
+        }
         let entry = self.identities.entry(selector.clone()).or_default();
         entry.first_seen = Some(first);
         entry.last_seen = Some(last);

@@ -59,6 +59,15 @@ const NOT_OF_IDENTITIES: &[&str] = &[
     "running_tasks",
 ];
 
+/// Hooks and queues by whose losses acts of devices are hidden, and nobody else's. An interface that
+/// is not watched is one of its own: `gateway_flow on br-iot`.
+const OF_DEVICES: &[&str] = &["gateway_flow", "device_table"];
+
+fn is_of_devices(hook: &str) -> bool {
+    let name = hook.split(' ').next().unwrap_or(hook);
+    OF_DEVICES.contains(&name)
+}
+
 /// The ledger, and the patterns of use.
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
@@ -291,13 +300,15 @@ impl Ledger {
 impl Hole {
     /// Whether a use of something could have gone unseen in it.
     pub fn hides(&self, subject: &Target) -> bool {
+        let is_device = matches!(subject, Target::Identity(of) if of.is_device());
         let harmless = match subject {
             Target::Credential(_) | Target::Path(_) => NOT_OF_CREDENTIALS,
             Target::Identity(_) => NOT_OF_IDENTITIES,
         };
         match &self.cause {
             Blindness::Lost { hook } | Blindness::Hook { hook } => {
-                !harmless.contains(&hook.as_str())
+                let hides = !harmless.contains(&hook.as_str());
+                is_of_devices(hook) == is_device && (is_device || hides)
             }
             _ => true,
         }
@@ -388,6 +399,24 @@ mod tests {
         let spans = ledger.unseen(&of_identity, at(7_000));
         assert_eq!(spans.len(), 2, "no file hook: {spans:?}");
         assert_eq!(unseen(&observed, 7_100).last(), Some(&(7_000, 7_100)));
+    }
+
+    #[test]
+    fn a_gateway_that_is_blind_hides_devices_and_nobody_else() {
+        let mut observed = watching();
+        observed.hook_failed("gateway_flow on br-iot", at(2_060));
+        observed.hook_works("gateway_flow on br-iot", at(2_100));
+        observed.lost("gateway_flow", at(3_060));
+        observed.lost("process_exec", at(4_060));
+        observed.pass(at(5_000));
+        let ledger = observed.ledger().unwrap();
+        let hidden = |of: &str| {
+            let of = Target::Identity(of.parse().unwrap());
+            ledger.unseen(&of, at(5_000)).len()
+        };
+        assert_eq!(hidden("device:ip:192.0.2.7"), 2);
+        assert_eq!(hidden("unix:user:a"), 1);
+        assert_eq!(unseen(&observed, 5_000), []);
     }
 
     #[test]

@@ -251,6 +251,15 @@ pub fn assess(
         );
     } else if could_hide(&unseen, began, now, need.reach) {
         of.hidden(registry, subject, began, now);
+    } else if matches!(subject, Target::Identity(of) if of.is_device()) {
+        of.add(
+            Verdict::CannotTell,
+            "elsewhere",
+            format!(
+                "nothing of it was seen for {}; it may be off, or on another network",
+                span(quiet)
+            ),
+        );
     } else {
         let rhythm = rhythm(&pattern, need);
         of.add(

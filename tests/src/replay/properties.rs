@@ -6,10 +6,10 @@ use monitor::config::DetectionConfig;
 use monitor::detection::Detector;
 use monitor::model::{
     Access, Account, AccountClass, Alert, AlertStatus, Container, Credential, CredentialKind,
-    CredentialState, CredentialUser, DetectionId, Exception, Fact, FileId, Fingerprint, Gap,
-    HeldIn, KernelKey, Learning, LocatedFile, MemoryAccess, Origin, Password, Protocol, Record,
-    RegistryChange, Relied, Rhythm, Selector, Sender, Severity, Succession, Target, Task,
-    Timestamp, Usage, UsageKey,
+    CredentialState, CredentialUser, DetectionId, Direction, Exception, Fact, FileId, Fingerprint,
+    Flow, Gap, HeldIn, KernelKey, Learning, LocatedFile, MacAddress, MemoryAccess, Origin,
+    Password, Protocol, Record, RegistryChange, Relied, Rhythm, Selector, Sender, Severity,
+    Succession, Target, Task, Timestamp, Traffic, Usage, UsageKey,
 };
 use monitor::recording::{self, Writer};
 use proptest::collection::vec;
@@ -83,8 +83,36 @@ fn selector() -> impl Strategy<Value = Selector> {
         "unix:user:b",
         "unix:uid:998",
         "systemd:unit:a.service",
+        "device:ip:192.0.2.1",
+        "device:mac:02:00:00:00:00:01",
     ])
     .prop_map(|text| text.parse().unwrap())
+}
+
+fn flow() -> impl Strategy<Value = Fact> {
+    let mac = option::of((0..3_u8).prop_map(|last| MacAddress([2, 0, 0, 0, 0, last])));
+    let ends = (0..3_u8, any::<u16>(), any::<[u8; 4]>(), any::<u16>());
+    let direction = select(vec![
+        Direction::Outgoing,
+        Direction::Incoming,
+        Direction::Unknown,
+    ]);
+    let traffic =
+        || (0..4_u64, any::<u64>()).prop_map(|(packets, bytes)| Traffic { packets, bytes });
+    (mac, ends, direction, traffic(), traffic(), any::<bool>()).prop_map(
+        |(mac, (last, port, other, other_port), direction, sent, received, continues)| {
+            Fact::Flow(Flow {
+                mac,
+                source: SocketAddr::new([192, 0, 2, last].into(), port),
+                destination: SocketAddr::new(other.into(), other_port),
+                protocol: Protocol::Udp,
+                direction,
+                sent,
+                received,
+                continues,
+            })
+        },
+    )
 }
 
 fn state() -> impl Strategy<Value = CredentialState> {
@@ -449,6 +477,7 @@ fn fact() -> impl Strategy<Value = Fact> {
         }),
         1 => (text(), text()).prop_map(|(hook, backend)| Fact::HookWorks { hook, backend }),
         3 => connect(),
+        3 => flow(),
         3 => located(),
         2 => change(),
         3 => host(),

@@ -1,0 +1,84 @@
+//! What was seen of a device of the network, as operators see it.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Protocol, Selector, Timestamp, Traffic, time::rfc3339};
+use crate::registry::Registry;
+
+/// What was seen of a device since the daemon started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceView {
+    /// Its addresses, in their order.
+    pub addresses: Vec<IpAddr>,
+    /// How many flows it has had.
+    pub flows: u64,
+    /// What it sent.
+    pub sent: Traffic,
+    /// What it received.
+    pub received: Traffic,
+    /// Where it connects to, in the order of addresses.
+    pub destinations: Vec<DestinationView>,
+    /// How many other destinations it has had, which made room for these.
+    pub forgotten_destinations: u64,
+}
+
+/// Where a device connects to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DestinationView {
+    /// The other end.
+    pub address: IpAddr,
+    /// Its port; 0 where the protocol has none.
+    pub port: u16,
+    /// The transport.
+    pub protocol: Protocol,
+    /// What the address is known by on this host.
+    pub name: Option<String>,
+    /// The first packet seen.
+    #[serde(with = "rfc3339")]
+    pub first_seen: Timestamp,
+    /// The latest.
+    #[serde(with = "rfc3339")]
+    pub last_seen: Timestamp,
+    /// How many flows.
+    pub flows: u64,
+    /// What the device sent there.
+    pub sent: Traffic,
+    /// What it received from there.
+    pub received: Traffic,
+}
+
+impl DeviceView {
+    /// Gives destinations the names that somebody knows.
+    pub fn name(&mut self, name: impl Fn(IpAddr) -> Option<String>) {
+        for to in &mut self.destinations {
+            to.name = name(to.address);
+        }
+    }
+}
+
+/// What was seen of a device; `None` for what is none, and where nothing was.
+pub(super) fn of(registry: &Registry, selector: &Selector) -> Option<DeviceView> {
+    let device = registry.devices.get(selector)?;
+    let destinations = device.destinations();
+    let destinations = destinations.map(|(of, used)| DestinationView {
+        address: of.to.ip(),
+        port: of.to.port(),
+        protocol: of.protocol,
+        name: None,
+        first_seen: used.first,
+        last_seen: used.last,
+        flows: used.flows,
+        sent: used.sent,
+        received: used.received,
+    });
+    Some(DeviceView {
+        addresses: device.addresses().collect(),
+        flows: device.flows,
+        sent: device.sent,
+        received: device.received,
+        destinations: destinations.collect(),
+        forgotten_destinations: device.forgotten,
+    })
+}

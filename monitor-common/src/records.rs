@@ -66,6 +66,8 @@ pub mod kind {
     pub const CAPPED: u16 = 18;
     /// [`super::DnsRecord`]: bytes of the domain name system's answers.
     pub const DNS: u16 = 19;
+    /// [`super::FlowRecord`]: the first packet that a device sent in a flow.
+    pub const FLOW: u16 = 20;
 }
 
 /// Declares the hooks with their names.
@@ -119,6 +121,7 @@ hooks! {
     KeyRead = 19 "key_read",
     Dns = 20 "dns",
     FileDirect = 21 "file_direct",
+    GatewayFlow = 22 "gateway_flow",
 }
 
 shared! {
@@ -501,5 +504,80 @@ shared! {
         pub protocol: u16,
         /// AF_INET or AF_INET6; 0 when only reported-once marks are kept.
         pub family: u32,
+    }
+}
+
+shared! {
+    /// A flow between a device behind an interface and another end.
+    #[derive(PartialEq, Eq, Hash, Debug, Default)]
+    pub struct FlowKey = 48 {
+        /// The device's address: IPv4-mapped or IPv6, network byte order.
+        pub device: [u8; 16],
+        /// The other end's.
+        pub peer: [u8; 16],
+        /// The device's hardware address.
+        pub mac: [u8; 6],
+        /// The device's port, host byte order; 0 where the packet has none.
+        pub device_port: u16,
+        /// The other end's.
+        pub peer_port: u16,
+        /// IPPROTO number.
+        pub protocol: u16,
+        /// Index of the interface.
+        pub interface: u32,
+    }
+}
+
+/// Who began a flow: `began` of [`FlowCounts`] and [`FlowRecord`].
+pub mod began {
+    /// Not seen: it is older.
+    pub const UNKNOWN: u32 = 0;
+    /// The device.
+    pub const DEVICE: u32 = 1;
+    /// The other end.
+    pub const PEER: u32 = 2;
+}
+
+shared! {
+    /// What was seen of a flow so far.
+    #[derive(PartialEq, Eq, Debug, Default)]
+    pub struct FlowCounts = 56 {
+        /// Its first packet that was seen, in nanoseconds of CLOCK_BOOTTIME. Another time is another
+        /// flow of the same key.
+        pub first: u64,
+        /// Its latest packet.
+        pub last: u64,
+        /// Packets that the device sent, segments that the kernel has put together counted one by one.
+        pub sent_packets: u64,
+        /// Bytes of them, from their IP headers on.
+        pub sent_bytes: u64,
+        /// Packets that the device was sent.
+        pub received_packets: u64,
+        /// Bytes of them.
+        pub received_bytes: u64,
+        /// One of [`began`].
+        pub began: u32,
+        /// 1 once an end has closed the connection, else 0.
+        pub ended: u32,
+    }
+}
+
+shared! {
+    /// The first packet that a device sent in a flow.
+    pub struct FlowRecord = 104 {
+        /// Header.
+        pub header: Header,
+        /// The flow.
+        pub key: FlowKey,
+        /// [`FlowCounts::first`] of the flow.
+        pub first: u64,
+        /// Packets that it stands for: more than one where the kernel has put segments together.
+        pub packets: u64,
+        /// Bytes of them, from their IP headers on.
+        pub bytes: u64,
+        /// One of [`began`].
+        pub began: u32,
+        /// 0.
+        pub reserved: u32,
     }
 }

@@ -23,6 +23,7 @@ pub enum To {
 
 /// One of the counts.
 pub enum Count {
+    Fired,
     Error,
     Folded,
     Capped,
@@ -42,6 +43,7 @@ pub fn count(hook: Hook, what: Count) {
         ..
     } = unsafe { &mut *counters };
     match what {
+        Count::Fired => add(fired, 1),
         Count::Error => add(errors, 1),
         Count::Folded => {
             add(fired, 1);
@@ -64,7 +66,7 @@ pub fn failed(hook: Hook) {
 /// to be exact. By hand, because Rust's BPF target has only loads and stores of atomics; this is
 /// the one that every kernel knows.
 #[inline(always)]
-fn add(counter: &mut u64, number: u64) {
+pub fn add(counter: &mut u64, number: u64) {
     unsafe {
         asm!(
             "lock *(u64 *)({counter} + 0) += {number}",

@@ -4,7 +4,9 @@ use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::RingBuf;
-use monitor_common::{FileKey, Hook, HookCounters, NAME_BYTES, Rate, SeenName};
+use monitor_common::{
+    FileKey, FlowCounts, FlowKey, Hook, HookCounters, NAME_BYTES, Rate, SeenName,
+};
 
 pub use crate::storage::{SOCKETS, TASKS};
 
@@ -74,3 +76,13 @@ pub static RATES: LruHashMap<u32, Rate, 16_384> = LruHashMap::new();
 /// How many answers of resolvers are told on each CPU. They come to sockets, not from threads.
 #[btf_map]
 pub static ANSWER_RATES: PerCpuArray<Rate, 1> = PerCpuArray::new();
+
+/// Flows of devices behind the interfaces of a gateway. The daemon reads what has come together, takes
+/// out what has ended, and sets the real size at load. What is driven out is what fired less what was taken out and
+/// what is there.
+#[btf_map]
+pub static FLOWS: LruHashMap<FlowKey, FlowCounts, 32_768> = LruHashMap::new();
+
+/// How many flows are told at once on each CPU. Their packets come from devices, not from threads.
+#[btf_map]
+pub static FLOW_RATES: PerCpuArray<Rate, 1> = PerCpuArray::new();

@@ -9,6 +9,7 @@ mod exit;
 mod file_access;
 mod fix_setuid;
 mod fork;
+mod gateway;
 mod key_read;
 mod memory;
 mod page_cache;

@@ -5,6 +5,7 @@ mod change;
 mod detection;
 mod duration;
 mod error;
+mod gateway;
 mod life;
 mod offboard;
 mod reader;
@@ -20,6 +21,7 @@ pub use detection::{
     ActorPattern, AllowedConfig, DetectionConfig, HumanUseConfig, MetadataServiceConfig,
 };
 pub use error::{ConfigError, Problem};
+pub use gateway::GatewayConfig;
 pub use life::LifeConfig;
 pub use offboard::OffboardConfig;
 pub use registry_files::load_registry;
@@ -44,6 +46,8 @@ pub struct Config {
     pub detection: DetectionConfig,
     /// `[sensor]`: how the kernel half delivers.
     pub sensor: SensorConfig,
+    /// `[gateway]`: the interfaces behind which devices are.
+    pub gateway: GatewayConfig,
     /// `[[sinks]]`: where alerts go. Never empty.
     pub sinks: Vec<SinkConfig>,
 }
@@ -56,6 +60,7 @@ impl Default for Config {
             control: ControlConfig::default(),
             detection: DetectionConfig::default(),
             sensor: SensorConfig::default(),
+            gateway: GatewayConfig::default(),
             sinks: sinks::default_sinks(),
         }
     }
@@ -69,6 +74,7 @@ const SECTIONS: &[&str] = &[
     "life",
     "offboard",
     "sensor",
+    "gateway",
     "sinks",
     "users",
     "environment",
@@ -130,6 +136,9 @@ impl Config {
                 }
                 "sensor" => {
                     config.sensor = reader.section("[sensor]", value).unwrap_or_default();
+                }
+                "gateway" => {
+                    config.gateway = reader.section("[gateway]", value).unwrap_or_default();
                 }
                 "sinks" => {
                     let at = value.span();

@@ -55,6 +55,7 @@ fn the_shipped_file_has_every_key() {
         fields_of::<DeclaredUsers>(),
         fields_of::<Environment>(),
         fields_of::<SensorConfig>(),
+        fields_of::<GatewayConfig>(),
         fields_of::<sinks::Written>(),
     ];
     for key in sections.into_iter().flatten() {
@@ -77,7 +78,7 @@ fn the_shipped_examples_are_valid() {
         }
     }
     examples.retain(|example| !example.is_empty());
-    assert_eq!(examples.len(), 12);
+    assert_eq!(examples.len(), 13);
     for example in examples {
         assert_ne!(parse(&example).unwrap(), Config::default(), "{example}");
     }
@@ -274,5 +275,35 @@ fn life_lays_times_over_the_defaults() {
     ] {
         let error = parse(bad).unwrap_err().to_string();
         assert!(error.contains(says), "{bad}: {error}");
+    }
+}
+
+#[test]
+fn a_gateway_names_interfaces_and_networks() {
+    let config = parse(
+        "[gateway]\ninterfaces = [\"br-iot\", \"wlan1\", \"br-iot\"]\n\
+         networks = [\"192.168.50.7/24\", \"fd00::1\"]\ninterval = \"5s\"\n",
+    );
+    let gateway = config.unwrap().gateway;
+    assert_eq!(gateway.interfaces, ["br-iot", "wlan1"]);
+    let networks: Vec<_> = gateway.networks.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["192.168.50.0/24", "fd00::1/128"]);
+    assert_eq!(gateway.interval, Duration::from_secs(5));
+    for (text, says) in [
+        ("interfaces = [\"\"]", "`` is no name of an interface"),
+        (
+            "interfaces = [\"a-name-of-16-byte\"]",
+            "is no name of an interface",
+        ),
+        ("interfaces = [\"../eth0\"]", "is no name of an interface"),
+        (
+            "networks = [\"devices\"]",
+            "`devices` is neither a network nor an address",
+        ),
+        ("interval = \"2h\"", "write a duration from"),
+        ("interface = [\"br-iot\"]", "did you mean `interfaces`?"),
+    ] {
+        let error = errors(&format!("[gateway]\n{text}\n"));
+        assert!(error.contains(says), "{text}: {error}");
     }
 }

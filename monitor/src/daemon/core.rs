@@ -203,7 +203,7 @@ impl<O: Output> Core<O> {
                 }
                 Decoded::Look(look) => self.look(*look).await,
                 // The sensor resolves these before it delivers.
-                Decoded::UnixSocket { .. } | Decoded::Dns(_) => {}
+                Decoded::UnixSocket { .. } | Decoded::Dns(_) | Decoded::Flow(_) => {}
             }
         }
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{privileges, startup};
+use super::{parts, privileges, startup};
 use crate::cli::CommandError;
 use crate::config::Config;
 use crate::control::protocol::{Doctor, DoctorHook, SystemCallPrice, TriedView};
@@ -30,6 +30,7 @@ pub fn doctor(config: &Config) -> Result<Doctor, CommandError> {
         system_call_hook: config.sensor.system_call_hook,
         rate_cap: config.sensor.rate_cap,
         dns: config.sensor.dns,
+        gateway: parts::gateway(config),
         // Nothing is watched but the test's own file.
         inspect: Arc::new(|_, _| None),
     })

@@ -14,6 +14,10 @@ use crate::model::Fact;
 use crate::sensor::self_test::{SelfTest, Silent};
 use crate::sensor::{HookState, Sensor};
 
+/// The hook of the gateway, which stands on interfaces, and how.
+const GATEWAY: &str = "gateway_flow";
+const CLASSIFIER: &str = "tc";
+
 /// What the heart says.
 pub(super) enum Beat {
     /// A hook failed, or works again.
@@ -39,6 +43,7 @@ impl Heartbeat {
             state_dir: state_dir.to_owned(),
             to,
             failed: BTreeSet::new(),
+            unwatched: BTreeSet::new(),
         };
         let thread = tokio::task::spawn_blocking(move || {
             heart.run(|| stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout));
@@ -65,6 +70,8 @@ struct Heart {
     to: mpsc::Sender<Beat>,
     /// Hooks that were told of as failed.
     failed: BTreeSet<&'static str>,
+    /// Interfaces of the gateway that were told of as not watched.
+    unwatched: BTreeSet<String>,
 }
 
 /// The daemon has ended: there is nobody to tell.
@@ -80,8 +87,8 @@ impl Heart {
                 return;
             }
         };
-        if self.settle(&test).is_ok() {
-            while wait() && self.beat(&test).is_ok() {}
+        if self.settle(&test).is_ok() && self.gateway().is_ok() {
+            while wait() && self.beat(&test).is_ok() && self.gateway().is_ok() {}
         }
         test.end(&self.sensor);
     }
@@ -89,8 +96,10 @@ impl Heart {
     fn settle(&mut self, test: &SelfTest) -> Result<(), Gone> {
         match test.settle(&self.sensor) {
             Ok(gaps) => {
+                // Each interface of the gateway is told of by itself.
+                let gaps = gaps.iter().filter(|gap| gap.name != GATEWAY);
                 for gap in gaps {
-                    self.gap(&gap)?;
+                    self.gap(gap)?;
                 }
             }
             Err(reason) => self.untested(&reason)?,
@@ -139,6 +148,27 @@ impl Heart {
                     hook: hook.name.to_owned(),
                     backend: hook.backend,
                 })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Watches interfaces that have come, and tells of those that are not there.
+    fn gateway(&mut self) -> Result<(), Gone> {
+        for interface in self.sensor.look_at_gateway() {
+            let hook = format!("{GATEWAY} on {}", interface.name);
+            let was_told = self.unwatched.contains(&interface.name);
+            match interface.failure {
+                Some(reason) if !was_told => {
+                    self.unwatched.insert(interface.name);
+                    self.failed(&hook, CLASSIFIER.to_owned(), reason)?;
+                }
+                None if was_told => {
+                    self.unwatched.remove(&interface.name);
+                    let backend = CLASSIFIER.to_owned();
+                    self.tell(Fact::HookWorks { hook, backend })?;
+                }
+                _ => {}
             }
         }
         Ok(())

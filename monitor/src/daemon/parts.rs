@@ -16,7 +16,7 @@ use crate::credential::{
 };
 use crate::decode::Decoded;
 use crate::model::Fact;
-use crate::sensor::{self, LoadError, Sensor};
+use crate::sensor::{self, GatewayOptions, LoadError, Sensor};
 
 /// Files found by discovery that may wait.
 const FOUND: usize = 1_024;
@@ -55,6 +55,7 @@ impl Parts {
             system_call_hook: config.sensor.system_call_hook,
             rate_cap: config.sensor.rate_cap,
             dns: config.sensor.dns,
+            gateway: gateway(config),
             inspect: Arc::new(move |file, path| {
                 inspect_open(file, path, &for_sensor).ok().flatten()
             }),
@@ -140,6 +141,16 @@ fn search(
         // Waits for room: discovery may be slow, and must not lose anything.
         let _ = finds.blocking_send(found);
     })
+}
+
+/// What the configuration says of the gateway, for the sensor.
+pub(super) fn gateway(config: &Config) -> GatewayOptions {
+    let of = &config.gateway;
+    GatewayOptions {
+        interfaces: of.interfaces.clone(),
+        networks: of.networks.clone(),
+        interval: of.interval,
+    }
 }
 
 /// Where copies are made in memory: no page-cache hook sees reads there, and a file may be read

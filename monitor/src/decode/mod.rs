@@ -11,4 +11,6 @@ mod record;
 pub use clock::Clock;
 pub use dns::{Garbled, names};
 pub use names::{DnsBytes, Names};
-pub use record::{DecodeError, Decoded, Look, LookReason, decode, file_id, hook, task};
+pub use record::{
+    DecodeError, Decoded, FlowBegin, Look, LookReason, decode, file_id, flow, hook, task,
+};

@@ -4,16 +4,19 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
 use monitor_common::{
-    CappedRecord, CloseRecord, ConnectRecord, DnsRecord, FileKey, FileRecord, Header, Hook,
-    IdentityRecord, KeyRecord, MemoryRecord, NamedFileRecord, ProcessRecord, SeenName, TaskInfo,
-    TaskRecord, UnixRecord, kind, way,
+    CappedRecord, CloseRecord, ConnectRecord, DnsRecord, FileKey, FileRecord, FlowKey, FlowRecord,
+    Header, Hook, IdentityRecord, KeyRecord, MemoryRecord, NamedFileRecord, ProcessRecord,
+    SeenName, TaskInfo, TaskRecord, UnixRecord, began, kind, way,
 };
 use zerocopy::FromBytes;
 
 use super::clock::Clock;
 use super::names::DnsBytes;
 use super::path::forward;
-use crate::model::{Access, Fact, FileId, MemoryAccess, Protocol, Record, Task, Timestamp};
+use crate::model::{
+    Access, Direction, Fact, FileId, Flow, MacAddress, MemoryAccess, Protocol, Record, Task,
+    Timestamp, Traffic,
+};
 
 /// What a record says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +36,39 @@ pub enum Decoded {
     },
     /// A resolver answered; the sensor puts together what it says.
     Dns(DnsBytes),
+    /// A device sent the first packet of a flow; the sensor knows whether that was told.
+    Flow(FlowBegin),
+}
+
+/// The first packet that a device sent in a flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowBegin {
+    /// When.
+    pub time: Timestamp,
+    /// The flow as the kernel half names it.
+    pub key: FlowKey,
+    /// What tells it from others of that key.
+    pub first: u64,
+    /// The flow with what was sent.
+    pub flow: Flow,
+}
+
+/// A flow of a key, with nothing sent or received yet.
+pub fn flow(key: &FlowKey, began: u32) -> Flow {
+    Flow {
+        mac: Some(MacAddress(key.mac)),
+        source: address(key.device, key.device_port),
+        destination: address(key.peer, key.peer_port),
+        protocol: protocol(key.protocol),
+        direction: match began {
+            began::DEVICE => Direction::Outgoing,
+            began::PEER => Direction::Incoming,
+            _ => Direction::Unknown,
+        },
+        sent: Traffic::default(),
+        received: Traffic::default(),
+        continues: false,
+    }
 }
 
 impl Decoded {
@@ -42,8 +78,8 @@ impl Decoded {
             Self::Fact(record) => record.fact.task(),
             Self::Look(look) => Some(&look.task),
             Self::UnixSocket { task, .. } => Some(task),
-            // An answer comes to a socket, whoever reads it.
-            Self::Dns(_) => None,
+            // An answer comes to a socket, whoever reads it; a device is no process.
+            Self::Dns(_) | Self::Flow(_) => None,
         }
     }
 
@@ -54,6 +90,7 @@ impl Decoded {
             Self::Look(look) => look.time,
             Self::UnixSocket { time, .. } => *time,
             Self::Dns(dns) => dns.time,
+            Self::Flow(begin) => begin.time,
         }
     }
 }
@@ -261,6 +298,20 @@ pub fn decode(bytes: &Bytes, clock: &Clock) -> Result<Decoded, DecodeError> {
                 cut: u32::from(record.len) < record.left,
             }));
         }
+        kind::FLOW => {
+            let record: FlowRecord = body(bytes, header.kind)?;
+            let mut flow = flow(&record.key, record.began);
+            flow.sent = Traffic {
+                packets: record.packets,
+                bytes: record.bytes,
+            };
+            return Ok(Decoded::Flow(FlowBegin {
+                time,
+                key: record.key,
+                first: record.first,
+                flow,
+            }));
+        }
         unknown => return Err(DecodeError::Kind(unknown)),
     };
     Ok(Decoded::Fact(Record { time, fact }))
@@ -389,6 +440,35 @@ mod tests {
     }
 
     #[test]
+    fn a_flow_comes_out_as_it_went_in() {
+        let mut record = FlowRecord::new_zeroed();
+        record.header.kind = kind::FLOW;
+        record.header.time = 7;
+        record.first = 5;
+        record.packets = 2;
+        record.bytes = 120;
+        record.began = began::DEVICE;
+        record.key.mac = [2, 0, 0, 0, 0, 1];
+        record.key.device = std::net::Ipv4Addr::new(192, 0, 2, 7)
+            .to_ipv6_mapped()
+            .octets();
+        record.key.device_port = 5000;
+        record.key.peer = "2001:db8::1".parse::<Ipv6Addr>().unwrap().octets();
+        record.key.peer_port = 443;
+        record.key.protocol = 6;
+        let Ok(Decoded::Flow(begin)) = decode(&bytes_of(&record), &CLOCK) else {
+            panic!("not a flow");
+        };
+        assert_eq!((begin.time, begin.first), (Timestamp(7), 5));
+        let flow = begin.flow;
+        assert_eq!(flow.source.to_string(), "192.0.2.7:5000");
+        assert_eq!(flow.destination.to_string(), "[2001:db8::1]:443");
+        assert_eq!(flow.selectors()[0].as_str(), "device:mac:02:00:00:00:00:01");
+        assert_eq!((flow.sent.packets, flow.sent.bytes), (2, 120));
+        assert_eq!(flow.direction, Direction::Outgoing);
+    }
+
+    #[test]
     fn devices_come_out_as_stat_gives_them() {
         // 254:3, as the kernel packs it.
         let id = file_id(FileKey {
@@ -407,7 +487,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_decode_or_fail_and_never_panic(
-            kind in 0u16..20,
+            kind in 0u16..21,
             mut raw in proptest::collection::vec(any::<u8>(), 0..1_000),
             fit in any::<bool>(),
         ) {
@@ -415,7 +495,7 @@ mod tests {
                 raw[..2].copy_from_slice(&kind.to_ne_bytes());
                 let sizes = [
                     0, 904, 904, 128, 128, 152, 152, 936, 936, 160, 144, 176, 136, 152, 152, 152, 240,
-                    200, 144, 1_280,
+                    200, 144, 1_280, 104,
                 ];
                 raw.resize(sizes[usize::from(kind)], 0xa5);
             }

@@ -20,6 +20,8 @@ pub enum Capability {
     MemoryAccess,
     /// Who takes another uid.
     IdentityChange,
+    /// What devices behind this host send.
+    Gateway,
 }
 
 impl fmt::Display for Capability {
@@ -31,6 +33,7 @@ impl fmt::Display for Capability {
             Self::UnixSocket => "unix socket",
             Self::MemoryAccess => "memory access",
             Self::IdentityChange => "identity change",
+            Self::Gateway => "gateway",
         })
     }
 }
@@ -58,10 +61,13 @@ pub enum Backend {
     Connector,
     /// A walk through /proc.
     Proc,
+    /// A classifier of packets on an interface.
+    #[serde(rename = "tc")]
+    Classifier,
 }
 
 impl Backend {
-    /// All of them.
+    /// Those among which hooks have a choice.
     pub const ALL: &'static [Self] = &[
         Self::Fentry,
         Self::Lsm,
@@ -86,6 +92,7 @@ impl Backend {
             Self::Fanotify => "fanotify",
             Self::Connector => "connector",
             Self::Proc => "proc",
+            Self::Classifier => "tc",
         }
     }
 }

@@ -68,6 +68,8 @@ pub(super) struct Settings {
     pub(super) own_pid: u32,
     pub(super) ring_bytes: u32,
     pub(super) rate_cap: u32,
+    /// Most flows of devices at a time.
+    pub(super) flows: u32,
 }
 
 /// The kernel half in the kernel.
@@ -139,6 +141,7 @@ impl Loaded {
             .override_global("OFFSETS", offsets.as_bytes(), true)
             .map_max_entries("EVENTS", settings.ring_bytes)
             .map_max_entries("CREDENTIALS", settings.ring_bytes / 4)
+            .map_max_entries("FLOWS", settings.flows)
             .load(object)
             .map_err(|error| LoadError::Object(Box::new(error)))?;
         let loaded = Self {
@@ -324,7 +327,7 @@ fn no_trampoline(error: ProgramError) -> String {
 }
 
 /// An error with its causes in one line; of a verifier's log the last lines, which say why.
-fn explain(error: impl std::error::Error) -> String {
+pub(super) fn explain(error: impl std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

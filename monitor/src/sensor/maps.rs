@@ -26,7 +26,7 @@ pub(super) struct Watches {
     additions: u64,
 }
 
-fn take<T: TryFrom<Map>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, LoadError>
+pub(super) fn take<T: TryFrom<Map>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, LoadError>
 where
     T::Error: std::fmt::Display,
 {

@@ -9,6 +9,7 @@ pub mod connector;
 mod control_sockets;
 mod family;
 mod follower;
+mod gateway;
 pub mod handle;
 mod hooks;
 mod ladder;
@@ -32,6 +33,7 @@ use monitor_common::{Hook, HookCounters};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
+pub use gateway::{GatewayOptions, InterfaceState};
 pub use ladder::Tried;
 pub use load::{LoadError, needs_net_admin, reads_paths_from_proc};
 pub use marks::Inspect;
@@ -41,12 +43,13 @@ use crate::decode::{Decoded, Look};
 use crate::model::{Backend, FileId, Timestamp};
 use control_sockets::ControlSockets;
 use follower::Follower;
+use gateway::{Flows, Gateway, Table};
 use hooks::Attach;
 use ladder::{Ground, Ladder};
 use load::{Kernel, Loaded, Settings};
 use maps::{Counters, TaskStorage, Watches};
 use marks::Marks;
-use ring::Drain;
+use ring::{Devices, Drain};
 use shared::Shared;
 
 /// Batches that wait for the pipeline. When they are full the ring fills, and the kernel half
@@ -71,6 +74,8 @@ pub struct Options {
     pub dns: bool,
     /// Looks into files that appear in credential directories.
     pub inspect: Inspect,
+    /// Interfaces behind which devices are.
+    pub gateway: GatewayOptions,
 }
 
 /// A running sensor. Dropping it detaches everything.
@@ -100,6 +105,7 @@ struct Footing {
     loaded: Loaded,
     ladder: Ladder,
     kernel: Kernel,
+    gateway: Gateway,
 }
 
 impl Sensor {
@@ -113,6 +119,11 @@ impl Sensor {
             own_pid: std::process::id(),
             ring_bytes: options.ring_bytes,
             rate_cap: options.rate_cap,
+            flows: if options.gateway.interfaces.is_empty() {
+                1
+            } else {
+                gateway::CAPACITY
+            },
         };
         let (mut loaded, kernel) = Loaded::load(settings)?;
         bridge_kernel_log(loaded.ebpf());
@@ -141,6 +152,18 @@ impl Sensor {
             left_out,
             &mut ground,
         );
+        let mut gateway = Gateway::new(&options.gateway.interfaces);
+        let devices = if gateway.is_configured() {
+            let table = Table::take(loaded.ebpf())?;
+            gateway.look(loaded.ebpf());
+            Some(Devices {
+                table,
+                flows: Flows::new(options.gateway.networks, options.gateway.interval),
+                interval: options.gateway.interval,
+            })
+        } else {
+            None
+        };
         let (sender, receiver) = mpsc::channel(BATCHES);
         let drain = Drain {
             rings,
@@ -149,6 +172,7 @@ impl Sensor {
             sockets: Arc::clone(&sockets),
             interval: options.wakeup_interval,
             sender,
+            gateway: devices,
         };
         let mut threads = vec![spawn("sensor-ring", move || drain.run())?];
         if let Ok(marks) = &marks {
@@ -170,6 +194,7 @@ impl Sensor {
                 loaded,
                 ladder,
                 kernel,
+                gateway,
             }),
         };
         sensor.follow();
@@ -194,6 +219,7 @@ impl Sensor {
                         loaded,
                         ladder,
                         kernel,
+                        ..
                     } = &mut *footing;
                     let mut ground = ground(loaded, *kernel, &self.marks, &self.follower);
                     ladder.fall(Hook::RunningTasks, &mut ground);
@@ -239,6 +265,7 @@ impl Sensor {
             loaded,
             ladder,
             kernel,
+            ..
         } = &mut *footing;
         let mut ground = ground(loaded, *kernel, &self.marks, &self.follower);
         let found = change(ladder, *hook, &mut ground);
@@ -373,9 +400,32 @@ impl Sensor {
     pub fn hooks(&self) -> Vec<HookState> {
         let footing = self.footing();
         let standings = footing.ladder.standings();
+        let gateway = &footing.gateway;
+        let gateway = gateway.is_configured().then(|| self.gateway_state(gateway));
         standings
             .map(|standing| self.hook_state(standing))
+            .chain(gateway)
             .collect()
+    }
+
+    fn gateway_state(&self, gateway: &Gateway) -> HookState {
+        let counters = self.counters.read(Hook::GatewayFlow);
+        let sum = |count: fn(&HookCounters) -> u64| counters.iter().map(count).sum::<u64>();
+        HookState {
+            fired: sum(|of| of.fired),
+            lost: sum(|of| of.lost + of.errors) + self.shared.flow_losses(),
+            ..gateway.hook()
+        }
+    }
+
+    /// Watches interfaces of the gateway that have come, and says how each is.
+    pub fn look_at_gateway(&self) -> Vec<InterfaceState> {
+        let mut footing = self.footing();
+        let Footing {
+            loaded, gateway, ..
+        } = &mut *footing;
+        gateway.look(loaded.ebpf());
+        gateway.states()
     }
 
     fn hook_state(&self, standing: &ladder::Standing) -> HookState {

@@ -17,9 +17,10 @@ use tokio::sync::mpsc;
 use super::actor;
 use super::control_sockets::{ControlSockets, Guard};
 use super::family::Family;
+use super::gateway::{Flows, Table};
 use super::maps::Counters;
-use super::shared::Shared;
-use crate::decode::{self, Decoded, DnsBytes, Names};
+use super::shared::{Shared, boot_time};
+use crate::decode::{self, Decoded, DnsBytes, FlowBegin, Names};
 use crate::model::{Fact, Protocol, Record, Timestamp};
 
 /// Most records that one batch takes from the ring, so that a flood does not grow it without end.
@@ -27,6 +28,8 @@ const BATCH: usize = 4_096;
 /// Shortest time between two batches. The first event after a quiet moment goes on at once; a
 /// flood is taken in by the hundreds, or each event would cost a wake-up of every stage.
 const BREATH: Duration = Duration::from_millis(4);
+/// How often the table of flows is looked through.
+const FLOWS_EVERY: Duration = Duration::from_secs(5);
 /// How often losses are looked up.
 const LOSSES_EVERY: Duration = Duration::from_secs(1);
 
@@ -37,6 +40,16 @@ pub(super) struct Drain {
     pub(super) sockets: Arc<ControlSockets>,
     pub(super) interval: Duration,
     pub(super) sender: mpsc::Sender<Vec<Decoded>>,
+    /// Traffic of devices; `None` where no interface is watched.
+    pub(super) gateway: Option<Devices>,
+}
+
+/// What is known of devices' traffic.
+pub(super) struct Devices {
+    pub(super) table: Table,
+    pub(super) flows: Flows,
+    /// How often a flow is told again.
+    pub(super) interval: Duration,
 }
 
 /// The rings of the kernel half.
@@ -52,6 +65,7 @@ impl Drain {
         let mut known = vec![Vec::new(); Hook::ALL.len()];
         let (mut known_mark_losses, mut undecodable) = (0, 0u64);
         let mut next_losses = Instant::now();
+        let mut next_flows = Instant::now();
         let mut records = Records::default();
         let mut family = Family::new(self.shared.own_pid);
         let mut names = Names::default();
@@ -94,8 +108,15 @@ impl Drain {
             for (hook, decoded) in seen {
                 match decoded {
                     Decoded::Dns(dns) => batch.extend(self.take_names(&dns, &mut names)),
+                    Decoded::Flow(begin) => batch.extend(self.take_flow(begin)),
                     decoded => batch.extend(self.take_in(hook, decoded, &mut family)),
                 }
+            }
+            if let Some(devices) = &self.gateway
+                && (Instant::now() >= next_flows || stopping)
+            {
+                next_flows = Instant::now() + FLOWS_EVERY.min(devices.interval);
+                self.sweep_flows(&mut batch);
             }
             if Instant::now() >= next_losses || stopping {
                 next_losses = Instant::now() + LOSSES_EVERY;
@@ -147,7 +168,7 @@ impl Drain {
                 }
                 _ => {}
             },
-            Decoded::Look(_) | Decoded::Dns(_) => {}
+            Decoded::Look(_) | Decoded::Dns(_) | Decoded::Flow(_) => {}
         }
         Some(decoded)
     }
@@ -161,6 +182,32 @@ impl Drain {
             names.take(dns)
         };
         records.into_iter().map(Decoded::Fact)
+    }
+
+    /// The first packet of a flow, unless the table has told it before.
+    fn take_flow(&mut self, begin: FlowBegin) -> Option<Decoded> {
+        let time = begin.time;
+        let flow = self.gateway.as_mut()?.flows.begins(begin, boot_time())?;
+        let fact = Fact::Flow(flow);
+        Some(Decoded::Fact(Record { time, fact }))
+    }
+
+    /// What has come since in flows, and how many of them the table has lost.
+    fn sweep_flows(&mut self, batch: &mut Vec<Decoded>) {
+        let Some(Devices { table, flows, .. }) = &mut self.gateway else {
+            return;
+        };
+        let (told, count) = table.sweep(flows, &self.counters, boot_time());
+        let time = self.shared.now().1;
+        let told = told.into_iter().map(Fact::Flow);
+        let lost = (count > 0).then(|| Fact::Lost {
+            hook: Hook::GatewayFlow.name().to_owned(),
+            cpu: None,
+            count,
+        });
+        let facts = told.chain(lost);
+        batch.extend(facts.map(|fact| Decoded::Fact(Record { time, fact })));
+        self.shared.count_flow_losses(count);
     }
 
     fn losses(

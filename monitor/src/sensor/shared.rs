@@ -39,6 +39,7 @@ pub(super) struct Shared {
     mark_losses: AtomicU64,
     mark_errors: AtomicU64,
     garbled: AtomicU64,
+    flow_losses: AtomicU64,
 }
 
 /// What came by marks.
@@ -94,6 +95,7 @@ impl Shared {
             mark_losses: AtomicU64::new(0),
             mark_errors: AtomicU64::new(0),
             garbled: AtomicU64::new(0),
+            flow_losses: AtomicU64::new(0),
         })
     }
 
@@ -288,6 +290,15 @@ impl Shared {
 
     pub(super) fn garbled(&self) -> u64 {
         self.garbled.load(Ordering::Relaxed)
+    }
+
+    /// Flows that the table has lost.
+    pub(super) fn count_flow_losses(&self, count: u64) {
+        self.flow_losses.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn flow_losses(&self) -> u64 {
+        self.flow_losses.load(Ordering::Relaxed)
     }
 
     /// An open whose actor could not be named is lost too.

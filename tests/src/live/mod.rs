@@ -11,6 +11,7 @@ mod connecting;
 mod control;
 mod declared;
 mod detaching;
+mod devices;
 mod evading;
 mod evasions;
 mod flooding;

@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn every_hook_has_a_ladder_and_stands_in_the_table_once() {
-        for hook in Hook::ALL {
+        // The gateway's stands on interfaces, each by itself.
+        for hook in Hook::ALL.iter().filter(|of| **of != Hook::GatewayFlow) {
             let found: Vec<_> = HOOKS.iter().filter(|spec| spec.hook == *hook).collect();
             assert_eq!(found.len(), 1, "{}", hook.name());
             assert!(!found[0].rungs.is_empty());

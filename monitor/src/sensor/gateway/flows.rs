@@ -1,0 +1,386 @@
+//! What is told of flows: the first packet at once, as the kernel half says; what has come since, now and
+//! then, from its table. Totals only grow, so that nothing is told twice and nothing is missed.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use monitor_common::{FlowCounts, FlowKey};
+
+use crate::decode::{FlowBegin, flow};
+use crate::model::{Flow, Traffic};
+
+/// A connection that was closed is over when nothing came for so long: its last packets may still be on
+/// their way.
+const CLOSED: Duration = Duration::from_secs(5);
+/// What has no close, or was never answered, is over when nothing came for so long: as Linux's connection
+/// tracking has it (nf_conntrack_udp_timeout).
+const QUIET: Duration = Duration::from_secs(30);
+/// A connection that was not closed is taken for over after so long: it is taken out of the table, and
+/// what comes later is a flow of its own.
+const FORGOTTEN: Duration = Duration::from_secs(3_600);
+const TCP: u16 = 6;
+
+/// What was told of each flow in the table.
+pub(in crate::sensor) struct Flows {
+    told: HashMap<FlowKey, Told>,
+    networks: Vec<IpNet>,
+    interval: Duration,
+    /// Flows that were taken out of the table.
+    removed: u64,
+    /// Flows of which it was told that the table lost them.
+    lost: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Told {
+    /// [`FlowCounts::first`] of the flow.
+    first: u64,
+    sent: Traffic,
+    received: Traffic,
+    /// In nanoseconds of CLOCK_BOOTTIME.
+    at: u64,
+}
+
+/// What a look at the table has shown.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Swept {
+    /// To be told.
+    pub(super) flows: Vec<Flow>,
+    /// Over, and told: to be taken out.
+    pub(super) over: Vec<FlowKey>,
+    /// How many flows there are, these included.
+    pub(super) present: u64,
+}
+
+impl Flows {
+    pub(in crate::sensor) fn new(networks: Vec<IpNet>, interval: Duration) -> Self {
+        Self {
+            told: HashMap::new(),
+            networks,
+            interval,
+            removed: 0,
+            lost: 0,
+        }
+    }
+
+    /// Takes in the first packet of a flow. `None` where it was told already, or is no device's.
+    pub(in crate::sensor) fn begins(&mut self, begin: FlowBegin, now: u64) -> Option<Flow> {
+        let FlowBegin {
+            key, first, flow, ..
+        } = begin;
+        let known = self.told.get(&key);
+        if !self.is_of_device(&flow) || known.is_some_and(|told| told.first >= first) {
+            return None;
+        }
+        let told = Told {
+            first,
+            sent: flow.sent,
+            received: Traffic::default(),
+            at: now,
+        };
+        self.told.insert(key, told);
+        Some(flow)
+    }
+
+    fn is_of_device(&self, flow: &Flow) -> bool {
+        let address = flow.source.ip();
+        self.networks.is_empty() || self.networks.iter().any(|of| of.contains(&address))
+    }
+
+    /// Looks through all that the table holds, `now` in nanoseconds of CLOCK_BOOTTIME.
+    pub(super) fn sweep(
+        &mut self,
+        table: impl Iterator<Item = (FlowKey, FlowCounts)>,
+        now: u64,
+    ) -> Swept {
+        let mut swept = Swept::default();
+        let mut present = HashSet::new();
+        for (key, counts) in table {
+            // A table that changes meanwhile may show an entry twice.
+            if !present.insert(key) {
+                continue;
+            }
+            let rests = Duration::from_nanos(now.saturating_sub(counts.last));
+            let is_over = is_over(&key, &counts, rests);
+            if let Some(flow) = self.told_now(&key, &counts, is_over, now) {
+                swept.flows.push(flow);
+            }
+            if is_over {
+                swept.over.push(key);
+            }
+        }
+        self.told.retain(|key, _| present.contains(key));
+        swept.present = present.len() as u64;
+        swept
+    }
+
+    /// What is to be told of a flow now: all that has come since, where it is over or time for it.
+    fn told_now(
+        &mut self,
+        key: &FlowKey,
+        counts: &FlowCounts,
+        is_over: bool,
+        now: u64,
+    ) -> Option<Flow> {
+        let mut flow = flow(key, counts.began);
+        if counts.sent_packets == 0 || !self.is_of_device(&flow) {
+            // Nobody answers.
+            return None;
+        }
+        let sent = Traffic {
+            packets: counts.sent_packets,
+            bytes: counts.sent_bytes,
+        };
+        let received = Traffic {
+            packets: counts.received_packets,
+            bytes: counts.received_bytes,
+        };
+        let known = self.told.get(key).filter(|told| told.first == counts.first);
+        if let Some(told) = known {
+            let since = Duration::from_nanos(now.saturating_sub(told.at));
+            let is_new = (told.sent, told.received) != (sent, received);
+            if !is_new || (!is_over && since < self.interval) {
+                return None;
+            }
+            flow.sent = less(sent, told.sent);
+            flow.received = less(received, told.received);
+            flow.continues = true;
+        } else {
+            // Its first packet found no room in the ring.
+            flow.sent = sent;
+            flow.received = received;
+        }
+        let told = Told {
+            first: counts.first,
+            sent,
+            received,
+            at: now,
+        };
+        self.told.insert(*key, told);
+        Some(flow)
+    }
+
+    /// So many were taken out.
+    pub(super) fn removed(&mut self, count: u64) {
+        self.removed += count;
+    }
+
+    /// How many flows the table has driven out since the last call, to make room for others: those that
+    /// ever began, less those that were taken out and those that are there.
+    pub(super) fn driven_out(&mut self, began: u64, present: u64) -> u64 {
+        let gone = began.saturating_sub(self.removed).saturating_sub(present);
+        let new = gone.saturating_sub(self.lost);
+        self.lost += new;
+        new
+    }
+}
+
+fn less(now: Traffic, before: Traffic) -> Traffic {
+    Traffic {
+        packets: now.packets.saturating_sub(before.packets),
+        bytes: now.bytes.saturating_sub(before.bytes),
+    }
+}
+
+fn is_over(key: &FlowKey, counts: &FlowCounts, rests: Duration) -> bool {
+    let is_answered = counts.sent_packets > 0 && counts.received_packets > 0;
+    let patience = match (key.protocol, counts.ended) {
+        (TCP, 0) if is_answered => FORGOTTEN,
+        (TCP, 0) => QUIET,
+        (TCP, _) => CLOSED,
+        _ => QUIET,
+    };
+    rests >= patience
+}
+
+#[cfg(test)]
+mod tests {
+    use monitor_common::began;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::{Direction, Timestamp};
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn key(last: u8, protocol: u16) -> FlowKey {
+        let mut key = FlowKey {
+            mac: [2, 0, 0, 0, 0, last],
+            device_port: 5000,
+            peer_port: 443,
+            protocol,
+            ..FlowKey::default()
+        };
+        key.device[10..].copy_from_slice(&[0xff, 0xff, 192, 0, 2, last]);
+        key.peer[10..].copy_from_slice(&[0xff, 0xff, 198, 51, 100, 7]);
+        key
+    }
+
+    fn counts(first: u64, last: u64, sent: u64, received: u64) -> FlowCounts {
+        FlowCounts {
+            first: first * SECOND,
+            last: last * SECOND,
+            sent_packets: sent,
+            sent_bytes: sent * 60,
+            received_packets: received,
+            received_bytes: received * 100,
+            began: began::DEVICE,
+            ended: 0,
+        }
+    }
+
+    fn begin(key: FlowKey, first: u64) -> FlowBegin {
+        let mut flow = flow(&key, began::DEVICE);
+        flow.sent = Traffic {
+            packets: 1,
+            bytes: 60,
+        };
+        FlowBegin {
+            time: Timestamp(0),
+            key,
+            first: first * SECOND,
+            flow,
+        }
+    }
+
+    fn flows() -> Flows {
+        Flows::new(Vec::new(), Duration::from_secs(60))
+    }
+
+    fn sweep(flows: &mut Flows, key: FlowKey, counts: FlowCounts, now: u64) -> Swept {
+        flows.sweep([(key, counts)].into_iter(), now * SECOND)
+    }
+
+    #[test]
+    fn the_first_packet_is_told_at_once_and_the_rest_once_a_minute() {
+        let mut flows = flows();
+        let key = key(7, TCP);
+        let first = flows.begins(begin(key, 10), 10 * SECOND).unwrap();
+        assert_eq!(first.direction, Direction::Outgoing);
+        assert!(!first.continues);
+        assert_eq!(flows.begins(begin(key, 10), 11 * SECOND), None, "once");
+        let early = sweep(&mut flows, key, counts(10, 20, 5, 4), 20);
+        assert_eq!(
+            (early.flows, early.over, early.present),
+            (vec![], vec![], 1)
+        );
+        let swept = sweep(&mut flows, key, counts(10, 69, 9, 8), 70);
+        let [more] = &*swept.flows else {
+            panic!("{swept:?}");
+        };
+        assert!(more.continues);
+        assert_eq!((more.sent.packets, more.sent.bytes), (8, 480));
+        assert_eq!(more.received.packets, 8);
+        assert!(swept.over.is_empty());
+        let same = sweep(&mut flows, key, counts(10, 69, 9, 8), 200);
+        assert_eq!(same.flows, [], "nothing is new");
+    }
+
+    #[test]
+    fn what_is_over_is_told_and_taken_out() {
+        for (protocol, ended, received, over_at) in [
+            (TCP, 1, 3, 15),
+            (TCP, 0, 0, 40),
+            (17, 0, 3, 40),
+            (TCP, 0, 3, 3_610),
+        ] {
+            let mut flows = flows();
+            let key = key(7, protocol);
+            let of = FlowCounts {
+                ended,
+                ..counts(10, 10, 2, received)
+            };
+            flows.begins(begin(key, 10), 10 * SECOND);
+            let before = sweep(&mut flows, key, of, over_at - 1);
+            assert_eq!(before.over, [], "{protocol} {ended}");
+            let swept = sweep(&mut flows, key, of, over_at);
+            assert_eq!(swept.over, [key], "{protocol} {ended}");
+            let told: u64 = [&before, &swept]
+                .iter()
+                .flat_map(|swept| &swept.flows)
+                .map(|flow| flow.sent.packets)
+                .sum();
+            assert_eq!(told, 1, "{protocol} {ended}");
+        }
+    }
+
+    #[test]
+    fn what_the_ring_had_no_room_for_is_told_from_the_table_and_not_twice() {
+        let mut flows = flows();
+        let key = key(7, 17);
+        let swept = sweep(&mut flows, key, counts(10, 11, 3, 0), 12);
+        assert_eq!(swept.flows[0].sent.packets, 3);
+        assert!(!swept.flows[0].continues);
+        // The record was on its way.
+        assert_eq!(flows.begins(begin(key, 10), 13 * SECOND), None);
+        // The same ports later are another flow.
+        let again = flows.begins(begin(key, 90), 90 * SECOND);
+        assert!(again.is_some_and(|flow| !flow.continues));
+    }
+
+    #[test]
+    fn who_does_not_answer_and_who_is_no_device_is_not_told() {
+        let mut flows = Flows::new(
+            vec!["192.0.2.0/29".parse().unwrap()],
+            Duration::from_secs(60),
+        );
+        let scanned = sweep(&mut flows, key(7, TCP), counts(10, 10, 0, 4), 50);
+        assert_eq!(scanned.flows, []);
+        assert_eq!(scanned.over.len(), 1);
+        assert_eq!(flows.begins(begin(key(9, TCP), 10), 10 * SECOND), None);
+        let other = sweep(&mut flows, key(9, TCP), counts(10, 10, 4, 4), 80);
+        assert_eq!(other.flows, []);
+    }
+
+    #[test]
+    fn what_the_table_drives_out_is_counted_once() {
+        let mut flows = flows();
+        assert_eq!(flows.driven_out(10, 10), 0);
+        flows.removed(4);
+        assert_eq!(flows.driven_out(30, 20), 6);
+        assert_eq!(flows.driven_out(30, 20), 0);
+        // One that came between the count and the look is there before it has begun.
+        assert_eq!(flows.driven_out(30, 25), 0);
+        assert_eq!(flows.driven_out(36, 20), 6);
+    }
+
+    proptest! {
+        /// However often it is looked, and whether or not the ring had room: all is told, once.
+        #[test]
+        fn what_is_told_adds_up(
+            steps in proptest::collection::vec((0_u64..40, 0_u64..5, 0_u64..5), 1..30),
+            in_ring: bool,
+            protocol in proptest::sample::select(vec![TCP, 17]),
+        ) {
+            let mut flows = flows();
+            let key = key(7, protocol);
+            let (mut now, mut of) = (10, counts(10, 10, 1, 0));
+            let mut told = Vec::new();
+            if in_ring {
+                told.extend(flows.begins(begin(key, 10), now * SECOND));
+            }
+            for (wait, sent, received) in steps {
+                let swept = sweep(&mut flows, key, of, now);
+                told.extend(swept.flows);
+                now += wait;
+                of.sent_packets += sent;
+                of.sent_bytes += sent * 60;
+                of.received_packets += received;
+                of.received_bytes += received * 100;
+                if sent + received > 0 {
+                    of.last = now * SECOND;
+                }
+            }
+            told.extend(sweep(&mut flows, key, of, now + 7_200).flows);
+            let mut sums = (Traffic::default(), Traffic::default());
+            for flow in &told {
+                sums.0.add(flow.sent);
+                sums.1.add(flow.received);
+            }
+            prop_assert_eq!((sums.0.packets, sums.0.bytes), (of.sent_packets, of.sent_bytes));
+            prop_assert_eq!((sums.1.packets, sums.1.bytes), (of.received_packets, of.received_bytes));
+            prop_assert_eq!(told.iter().filter(|flow| !flow.continues).count(), 1);
+        }
+    }
+}

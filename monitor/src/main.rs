@@ -5,16 +5,17 @@ use std::io::BufReader;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use monitor::cli::{
     self, CheckArgs, CommandError, CommandResult, Commands, DoctorArgs, RecordArgs, ReplayArgs,
     RunArgs, StreamFormat,
 };
-use monitor::config::DetectionConfig;
-use monitor::control::Request;
+use monitor::config::{Config, DetectionConfig, load_registry};
 use monitor::control::protocol::{ChangeView, Doctor};
+use monitor::control::{self, Request};
 use monitor::daemon::{self, RunOptions};
 use monitor::model::{Alert, DetectionId};
+use monitor::recording::zeek;
 use monitor::registry::{Assessment, Registry};
 use monitor::sensor::self_test;
 use monitor::storage::Snapshot;
@@ -69,6 +70,9 @@ impl Commands for Program {
     fn replay(&self, args: &ReplayArgs) -> CommandResult {
         let file = File::open(&args.file)
             .with_context(|| format!("cannot open {}", args.file.display()))?;
+        if args.zeek {
+            return replay_zeek(args, file);
+        }
         let settings = match &args.config {
             Some(file) => daemon::load_config(Some(file))?.detection,
             None => DetectionConfig::default(),
@@ -110,6 +114,55 @@ impl Commands for Program {
     ) -> Result<Vec<ChangeView>, CommandError> {
         daemon::change_offline(state_dir, request, by)
     }
+}
+
+/// A conn log of Zeek through the pipeline.
+fn replay_zeek(args: &ReplayArgs, file: File) -> CommandResult {
+    let config = match &args.config {
+        Some(file) => daemon::load_config(Some(file))?,
+        None => Config::default(),
+    };
+    let words = match &args.registry {
+        Some(directory) => load_registry(directory)
+            .map_err(|error| CommandError::Configuration(error.into()))?
+            .into_iter()
+            .map(|(_, word)| word)
+            .collect(),
+        None => Vec::new(),
+    };
+    let shown = args.file.display().to_string();
+    let networks = zeek::Networks::new(config.gateway.networks.clone());
+    let log = zeek::plain(BufReader::new(file)).map_err(zeek::ZeekError::from);
+    let log = log.and_then(|from| zeek::read(from, &networks));
+    let log = log.with_context(|| shown.clone())?;
+    for zeek::Rejected { line, why } in &log.told {
+        eprintln!("{shown}:{line}: {why}");
+    }
+    let (lines, rejected, of_others) = (log.lines(), log.rejected, log.of_others);
+    let mut printed = Ok(());
+    let (replayed, registry) = zeek::replay(log, words, config.detection, |alert| {
+        if printed.is_ok() {
+            printed = print_alert(&alert, args.output);
+        }
+    });
+    printed?;
+    let identities = control::views::identities(&registry, |_| None);
+    let devices: Vec<_> = identities
+        .into_iter()
+        .filter(|of| of.selector.is_device())
+        .collect();
+    cli::print_identities(&devices, args.output)?;
+    eprintln!("{lines} connections, {} alerts", replayed.alerts);
+    if of_others > 0 {
+        eprintln!(
+            "{of_others} of them have no end that is a device's; `gateway.networks` says where devices are"
+        );
+    }
+    if rejected > 0 {
+        let error = anyhow!("{rejected} of {lines} lines of {shown} are no connections");
+        return Err(error.into());
+    }
+    Ok(())
 }
 
 /// One alert on stdout. Times are shown in UTC and with their date, so that a replay prints the

@@ -18,7 +18,7 @@ const STAGES: &[(&str, &[&str])] = &[
     ("registry", &["model"]),
     ("detection", &["attribution", "config", "model", "registry"]),
     // To replay is to detect.
-    ("recording", &["config", "detection", "model"]),
+    ("recording", &["config", "detection", "model", "registry"]),
     ("sinks", &["config", "model"]),
     ("storage", &["model"]),
     // What clients are shown is views of the registry.

@@ -16,3 +16,4 @@ mod rotating;
 mod story;
 mod touching;
 mod usage;
+mod zeek;

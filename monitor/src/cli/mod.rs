@@ -40,6 +40,7 @@ pub use check::CheckArgs;
 pub use doctor::DoctorArgs;
 pub use escape::{escape, escape_json};
 pub use exit::{CommandError, CommandResult};
+pub use identities::print_identities;
 pub use output::print;
 pub use record::RecordArgs;
 pub use replay::ReplayArgs;

@@ -7,6 +7,7 @@
 mod reader;
 mod replay;
 mod writer;
+pub mod zeek;
 
 use serde::{Deserialize, Serialize};
 

@@ -99,10 +99,12 @@ const EXTENSIONS: &[&str] = &[
     "key",
     "keytab",
     "kubeconfig",
+    "ovpn",
     "p8",
     "pem",
     "pk8",
     "ppk",
+    "psk",
     "token",
 ];
 
@@ -112,12 +114,20 @@ const IN_DIRECTORY: &[(&str, &str)] = &[
     (".docker", "config.json"),
     (".kube", "config"),
     (".oci", "config"),
+    (".config", "mosquitto_pub"),
+    (".config", "mosquitto_rr"),
+    (".config", "mosquitto_sub"),
+    ("config", "wireless"),
     ("containers", "auth.json"),
     ("docker", "config.json"),
+    ("hostapd", "hostapd.conf"),
     ("kubernetes", "admin.conf"),
     ("kubernetes", "controller-manager.conf"),
     ("kubernetes", "scheduler.conf"),
     ("kubernetes", "super-admin.conf"),
+    ("mosquitto", "mosquitto.conf"),
+    ("mosquitto", "passwd"),
+    ("wpa_supplicant", "wpa_supplicant.conf"),
 ];
 
 /// Directories that are there for credentials, by their own name.

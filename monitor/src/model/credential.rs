@@ -63,6 +63,7 @@ pub enum CredentialKind {
     ApiToken,
     VpnKey,
     WifiPassword,
+    MqttPassword,
     /// Declared or retired by path; its content has no shape that is known.
     Opaque,
 }
@@ -96,6 +97,7 @@ impl CredentialKind {
             Self::ApiToken => "API token",
             Self::VpnKey => "VPN key",
             Self::WifiPassword => "Wi-Fi password",
+            Self::MqttPassword => "MQTT password",
             Self::Opaque => "declared secret",
         }
     }

@@ -14,6 +14,7 @@ mod jwt;
 mod keytab;
 mod kubernetes;
 mod logins;
+mod mqtt;
 mod network;
 mod pem;
 mod registries;
@@ -75,6 +76,7 @@ pub fn recognise(path: &Path, content: &SecretBytes, key: &FingerprintKey) -> Ve
             registries::recognise,
             logins::recognise,
             network::recognise,
+            mqtt::recognise,
             system::recognise,
             ssh::recognise_authorized,
             ssh::recognise_certificate,
@@ -99,6 +101,7 @@ pub fn recognise(path: &Path, content: &SecretBytes, key: &FingerprintKey) -> Ve
 /// Whatever has a shape of its own.
 fn shapes(input: Input<'_>, found: &mut Vec<Credential>) {
     pem_blocks(input, found);
+    network::recognise_anywhere(input, found);
     aws::recognise_anywhere(input, found);
     jwt::recognise_anywhere(input, found);
     tokens::recognise_anywhere(input, found);

@@ -140,6 +140,29 @@ fn empty_files(dice: &mut Dice, index: usize) -> Vec<Sample> {
             format!("network={{\n ssid=\"open{index}\"\n key_mgmt=NONE\n}}\n"),
         ),
         none(
+            "/etc/hostapd/hostapd.conf",
+            format!("interface=wlan0\nssid=open{index}\n#wpa_passphrase=secret passphrase\n"),
+        ),
+        none(
+            "/etc/mosquitto/mosquitto.conf",
+            format!("connection c{index}\n#remote_password\npassword_file /etc/mosquitto/passwd\n"),
+        ),
+        none(
+            "/etc/nginx/htpasswd",
+            format!("bob:$6${}${}\n", dice.base62(16), dice.base62(86)),
+        ),
+        none(
+            "/srv/configuration.yaml",
+            "mqtt:\n  server: mqtt://a\n  user: b\n  password: !secret mqtt_password\n",
+        ),
+        none(
+            "/etc/openvpn/ta.key",
+            format!(
+                "-----BEGIN OpenVPN Static key V1-----\n{}\n-----END OpenVPN Static key V1-----\n",
+                dice.hex(32)
+            ),
+        ),
+        none(
             "/root/.aws/config",
             format!("[profile a]\nrole_arn = arn:aws:iam::1:role/r{index}\n"),
         ),

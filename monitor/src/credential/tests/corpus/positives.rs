@@ -498,38 +498,104 @@ fn tokens(dice: &mut Dice, index: usize) -> Vec<Sample> {
 fn networks(dice: &mut Dice, index: usize) -> Vec<Sample> {
     let key: Vec<_> = (0..32).map(|_| dice.below(256) as u8).collect();
     let key = STANDARD.encode(key);
-    let vpn = match index % 2 {
+    let static_key: Vec<_> = (0..16).map(|_| dice.hex(32)).collect();
+    let static_key = static_key.join("\n");
+    let vpn = match index % 5 {
         0 => (
             "/etc/wireguard/wg0.conf",
             format!(
                 "[Interface]\nPrivateKey = {key}\nAddress = 10.0.0.1/24\n[Peer]\nPublicKey = {key}\n"
             ),
         ),
-        _ => (
+        1 => (
             "/etc/systemd/network/wg0.netdev",
             format!(
                 "[NetDev]\nName=wg0\nKind=wireguard\n[WireGuard]\nPrivateKey={key}\nListenPort=51820\n"
             ),
         ),
+        2 => (
+            "/etc/NetworkManager/system-connections/wg0.nmconnection",
+            format!(
+                "[connection]\nid=wg0\ntype=wireguard\n[wireguard]\nprivate-key={key}\n[wireguard-peer.{key}]\nendpoint=a:1\n"
+            ),
+        ),
+        3 => (
+            "/etc/openvpn/ta.key",
+            format!(
+                "#\n# 2048 bit OpenVPN static key\n#\n-----BEGIN OpenVPN Static key V1-----\n{static_key}\n-----END OpenVPN Static key V1-----\n"
+            ),
+        ),
+        _ => (
+            "/etc/openvpn/client.ovpn",
+            format!(
+                "client\nremote vpn.example 1194\n<tls-crypt>\n-----BEGIN OpenVPN Static key V1-----\n{static_key}\n-----END OpenVPN Static key V1-----\n</tls-crypt>\n"
+            ),
+        ),
     };
     let phrase = dice.base62(16);
-    let wifi = match index % 2 {
+    let wifi = match index % 5 {
         0 => (
             "/etc/wpa_supplicant/wpa_supplicant.conf",
             format!(
                 "country=DE\nnetwork={{\n    ssid=\"plant{index}\"\n    psk=\"{phrase}\"\n}}\n"
             ),
         ),
-        _ => (
+        1 => (
             "/etc/NetworkManager/system-connections/plant",
             format!(
                 "[connection]\nid=plant\ntype=wifi\n[wifi]\nssid=plant\n[wifi-security]\nkey-mgmt=wpa-psk\npsk={phrase}\n"
+            ),
+        ),
+        2 => (
+            "/etc/hostapd/hostapd.conf",
+            format!("interface=wlan0\nssid=iot{index}\nwpa=2\nwpa_passphrase={phrase}\n"),
+        ),
+        3 => (
+            "/var/lib/iwd/plant.psk",
+            format!(
+                "[Security]\nPreSharedKey={}\nPassphrase={phrase}\n",
+                dice.hex(64)
+            ),
+        ),
+        _ => (
+            "/etc/config/wireless",
+            format!(
+                "config wifi-device 'radio0'\n\toption band '2g'\n\nconfig wifi-iface 'iot'\n\toption ssid 'iot{index}'\n\toption encryption 'psk2'\n\toption key '{phrase}'\n"
+            ),
+        ),
+    };
+    let bytes = |dice: &mut Dice, len: usize| {
+        let bytes: Vec<_> = (0..len).map(|_| dice.below(256) as u8).collect();
+        STANDARD.encode(bytes)
+    };
+    let (salt, hash) = (bytes(dice, 12), bytes(dice, 64));
+    let mqtt = match index % 5 {
+        0 => (
+            "/etc/mosquitto/passwd",
+            format!("camera{index}:$7$101${salt}${hash}\n"),
+        ),
+        1 => ("/etc/mosquitto/users", format!("meter:$6${salt}${hash}\n")),
+        2 => (
+            "/etc/mosquitto/mosquitto.conf",
+            format!(
+                "listener 1883\nconnection upstream\naddress mqtt.example:8883\nremote_username gw{index}\nremote_password {phrase}\n"
+            ),
+        ),
+        3 => (
+            "/root/.config/mosquitto_pub",
+            format!("-h mqtt.example\n-u gw{index}\n-P {phrase}\n"),
+        ),
+        _ => (
+            "/opt/zigbee2mqtt/data/configuration.yaml",
+            format!(
+                "homeassistant: true\nmqtt:\n  base_topic: zigbee2mqtt\n  server: mqtt://mqtt.example\n  user: gw{index}\n  password: {phrase}\nserial:\n  port: /dev/ttyUSB0\n"
             ),
         ),
     };
     vec![
         sample(CredentialKind::VpnKey, vpn.0, vpn.1),
         sample(CredentialKind::WifiPassword, wifi.0, wifi.1),
+        sample(CredentialKind::MqttPassword, mqtt.0, mqtt.1),
     ]
 }
 

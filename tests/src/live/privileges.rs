@@ -9,7 +9,7 @@ use monitor::model::{CredentialState, DetectionId};
 use rustix::process::Signal;
 
 use super::daemon::{Daemon, Place, program, shared};
-use super::host::{Account, SshKey, act, command, run, signal};
+use super::host::{Account, SshKey, act, command, program as program_of_host, run, signal};
 
 const CHOWN: u64 = 1 << 0;
 const DAC_READ_SEARCH: u64 = 1 << 2;
@@ -134,6 +134,22 @@ fn a_group_of_the_control_socket_is_one_more() {
     let place = Place::with(&format!("[control]\ngroup = {:?}", account.name));
     let daemon = Daemon::start(&place);
     holds_exactly(&daemon, needed() | CHOWN);
+    daemon.stop();
+}
+
+/// What loads the kernel half puts its classifiers at interfaces too, also at those that come later.
+#[test]
+fn a_gateway_takes_no_more() {
+    let _host = shared();
+    let place = Place::with("[gateway]\ninterfaces = [\"gw0\"]\n[sensor]\nheartbeat = \"1s\"");
+    let mut own_network = command("unshare", &[&"--net", &program_of_host("sh"), &"-ec"]);
+    let line = "(sleep 2; ip link add gw0 type veth peer name gw1) & exec \"$@\"";
+    own_network.args([line, "sh"]).arg(program());
+    let daemon = Daemon::start_by(&place, own_network);
+    place.until("the interface is watched", || {
+        place.hook("gateway_flow").attached
+    });
+    holds_exactly(&daemon, needed());
     daemon.stop();
 }
 

@@ -17,7 +17,16 @@ use crate::process;
 pub(super) const INIT: &str = include_str!("../../vm/init");
 
 /// Modules to load, with what they depend on. Some kernels have some of them built in.
-const MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "ext4", "overlay"];
+const MODULES: [&str; 7] = [
+    "virtio_pci",
+    "virtio_blk",
+    "ext4",
+    "overlay",
+    // The tests of a gateway make interfaces, and older kernels filter by a qdisc.
+    "veth",
+    "sch_ingress",
+    "cls_bpf",
+];
 
 /// The initramfs of a kernel, made when it is not there yet.
 ///

@@ -151,7 +151,8 @@ pub(super) fn flow(
         received: other.traffic,
         continues: false,
     };
-    Ok(Some((time, flow)))
+    // Who asks for an address has none.
+    Ok((!flow.selectors().is_empty()).then_some((time, flow)))
 }
 
 struct Side {

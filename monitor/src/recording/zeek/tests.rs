@@ -95,6 +95,9 @@ fn which_end_is_a_device_may_be_said() {
     assert_eq!(log.flows[0].1.source.to_string(), "198.51.100.7:2");
     let log = read(text.as_bytes(), &networks("172.16.0.0/12")).unwrap();
     assert_eq!((log.flows.len(), log.of_others, log.lines()), (0, 1, 1));
+    let asks = text.replace("10.0.0.7", "0.0.0.0");
+    let log = read(asks.as_bytes(), &Networks::default()).unwrap();
+    assert_eq!((log.flows.len(), log.of_others), (0, 1));
 }
 
 #[test]

@@ -25,6 +25,8 @@ use crate::model::{Fact, Protocol, Record, Timestamp};
 
 /// Most records that one batch takes from the ring, so that a flood does not grow it without end.
 const BATCH: usize = 4_096;
+/// Most that goes on at once.
+const SENT_AT_ONCE: usize = 1_024;
 /// Shortest time between two batches. The first event after a quiet moment goes on at once; a
 /// flood is taken in by the hundreds, or each event would cost a wake-up of every stage.
 const BREATH: Duration = Duration::from_millis(4);
@@ -129,8 +131,13 @@ impl Drain {
                     &mut batch,
                 );
             }
-            if !batch.is_empty() && self.sender.blocking_send(batch).is_err() {
-                return;
+            while !batch.is_empty() {
+                // Whoever asks the daemon something is answered between two of these.
+                let rest = batch.split_off(batch.len().min(SENT_AT_ONCE));
+                if self.sender.blocking_send(batch).is_err() {
+                    return;
+                }
+                batch = rest;
             }
             if stopping && !full {
                 return;

@@ -19,6 +19,9 @@ const QUIET: Duration = Duration::from_secs(30);
 /// A connection that was not closed is taken for over after so long: it is taken out of the table, and
 /// what comes later is a flow of its own.
 const FORGOTTEN: Duration = Duration::from_secs(3_600);
+/// Most flows that are told of one look at the table, of those that are new and of those that go on: who
+/// makes up flows shall not keep the daemon from all else. The others are told later.
+const AT_ONCE: usize = 4_096;
 const TCP: u16 = 6;
 
 /// What was told of each flow in the table.
@@ -96,6 +99,7 @@ impl Flows {
     ) -> Swept {
         let mut swept = Swept::default();
         let mut present = HashSet::new();
+        let (mut new, mut on) = (0, 0);
         for (key, counts) in table {
             // A table that changes meanwhile may show an entry twice.
             if !present.insert(key) {
@@ -103,7 +107,13 @@ impl Flows {
             }
             let rests = Duration::from_nanos(now.saturating_sub(counts.last));
             let is_over = is_over(&key, &counts, rests);
-            if let Some(flow) = self.told_now(&key, &counts, is_over, now) {
+            if let Some(flow) = self.news(&key, &counts, is_over, now) {
+                let told = if flow.continues { &mut on } else { &mut new };
+                if *told == AT_ONCE {
+                    continue;
+                }
+                *told += 1;
+                self.tell(key, &counts, now);
                 swept.flows.push(flow);
             }
             if is_over {
@@ -116,26 +126,13 @@ impl Flows {
     }
 
     /// What is to be told of a flow now: all that has come since, where it is over or time for it.
-    fn told_now(
-        &mut self,
-        key: &FlowKey,
-        counts: &FlowCounts,
-        is_over: bool,
-        now: u64,
-    ) -> Option<Flow> {
+    fn news(&self, key: &FlowKey, counts: &FlowCounts, is_over: bool, now: u64) -> Option<Flow> {
         let mut flow = flow(key, counts.began);
         if counts.sent_packets == 0 || !self.is_of_device(&flow) {
             // Nobody answers.
             return None;
         }
-        let sent = Traffic {
-            packets: counts.sent_packets,
-            bytes: counts.sent_bytes,
-        };
-        let received = Traffic {
-            packets: counts.received_packets,
-            bytes: counts.received_bytes,
-        };
+        let (sent, received) = totals(counts);
         let known = self.told.get(key).filter(|told| told.first == counts.first);
         if let Some(told) = known {
             let since = Duration::from_nanos(now.saturating_sub(told.at));
@@ -151,14 +148,18 @@ impl Flows {
             flow.sent = sent;
             flow.received = received;
         }
+        Some(flow)
+    }
+
+    fn tell(&mut self, key: FlowKey, counts: &FlowCounts, now: u64) {
+        let (sent, received) = totals(counts);
         let told = Told {
             first: counts.first,
             sent,
             received,
             at: now,
         };
-        self.told.insert(*key, told);
-        Some(flow)
+        self.told.insert(key, told);
     }
 
     /// So many were taken out.
@@ -174,6 +175,19 @@ impl Flows {
         self.lost += new;
         new
     }
+}
+
+/// What a device sent and received in a flow so far.
+fn totals(counts: &FlowCounts) -> (Traffic, Traffic) {
+    let sent = Traffic {
+        packets: counts.sent_packets,
+        bytes: counts.sent_bytes,
+    };
+    let received = Traffic {
+        packets: counts.received_packets,
+        bytes: counts.received_bytes,
+    };
+    (sent, received)
 }
 
 fn less(now: Traffic, before: Traffic) -> Traffic {
@@ -331,6 +345,32 @@ mod tests {
         assert_eq!(flows.begins(begin(key(9, TCP), 10), 10 * SECOND), None);
         let other = sweep(&mut flows, key(9, TCP), counts(10, 10, 4, 4), 80);
         assert_eq!(other.flows, []);
+    }
+
+    #[test]
+    fn a_flood_is_told_in_parts_and_nothing_of_it_is_taken_out_untold() {
+        let mut flows = flows();
+        let many = || {
+            (0..10_000_u16).map(|port| {
+                let key = FlowKey {
+                    peer_port: port,
+                    ..key(7, 17)
+                };
+                (key, counts(10, 10, 1, 0))
+            })
+        };
+        let mut left: HashMap<_, _> = many().collect();
+        let mut told = Vec::new();
+        for _ in 0..3 {
+            let table: Vec<_> = left.iter().map(|(key, counts)| (*key, *counts)).collect();
+            let swept = flows.sweep(table.into_iter(), 50 * SECOND);
+            assert_eq!(swept.over.len(), swept.flows.len());
+            told.push(swept.flows.len());
+            for key in swept.over {
+                left.remove(&key);
+            }
+        }
+        assert_eq!(told, [AT_ONCE, AT_ONCE, 10_000 - 2 * AT_ONCE]);
     }
 
     #[test]

@@ -37,8 +37,12 @@ impl Detector {
         if !registry.device_seen(device, flow, acted, now) {
             findings.push(health::lost(TABLE, None, 1, now));
         } else if acted {
+            // An address that nobody has spoken about is no identity: a device can send from any.
             for selector in &selectors {
-                registry.observed.acted(selector, now);
+                if registry.identity(selector).is_some() {
+                    registry.identity_seen(selector, now);
+                    registry.observed.acted(selector, now);
+                }
             }
             outcome.seen = Some(device.clone());
         }
@@ -244,6 +248,30 @@ mod tests {
                 .iter()
                 .any(|alert| alert.id == DetectionId::RetiredIdentityActive)
         );
+    }
+
+    #[test]
+    fn addresses_that_a_device_makes_up_are_no_identities() {
+        let mut detector = Detector::new(DetectionConfig::default());
+        retire(&mut detector, "device:ip:192.0.2.7");
+        for last in 1..=250 {
+            let source = format!("192.0.2.{last}:1");
+            tell(&mut detector, HOUR, Fact::Flow(flow(1, &source, 1)));
+        }
+        let registry = &detector.state.registry;
+        let known: Vec<_> = registry.identities().map(|(of, _)| of.as_str()).collect();
+        assert_eq!(
+            known,
+            ["device:ip:192.0.2.7", "device:mac:02:00:00:00:00:01"]
+        );
+        for of in known {
+            let of: Selector = of.parse().unwrap();
+            assert!(registry.identity(&of).unwrap().last_seen.is_some(), "{of}");
+            let pattern = registry.observed.pattern(&Target::Identity(of));
+            assert!(pattern.is_some_and(|of| of.uses == 1));
+        }
+        let made_up = Target::Identity("device:ip:192.0.2.9".parse().unwrap());
+        assert_eq!(registry.observed.pattern(&made_up), None);
     }
 
     #[test]

@@ -71,6 +71,8 @@ pub struct InterfaceState {
 /// The interfaces.
 pub(super) struct Gateway {
     interfaces: Vec<Interface>,
+    /// Whether the kernel takes the classifiers; `None` before it was asked. It would not change its mind.
+    loads: Option<Result<(), String>>,
 }
 
 struct Interface {
@@ -93,6 +95,7 @@ impl Gateway {
         });
         Self {
             interfaces: interfaces.collect(),
+            loads: None,
         }
     }
 
@@ -102,8 +105,18 @@ impl Gateway {
 
     /// Attaches where that is missing: an interface that has come, or has come back.
     pub(super) fn look(&mut self, ebpf: &mut Ebpf) {
+        if !self.is_configured() {
+            return;
+        }
+        let loads = self.loads.get_or_insert_with(|| {
+            let mut names = PROGRAMS.iter();
+            names.try_for_each(|(name, _)| classifier(ebpf, name).map(drop))
+        });
         for interface in &mut self.interfaces {
-            interface.look(ebpf);
+            match loads {
+                Ok(()) => interface.look(ebpf),
+                Err(refusal) => interface.attached = Err(refusal.clone()),
+            }
         }
     }
 

@@ -83,6 +83,11 @@ pub static ANSWER_RATES: PerCpuArray<Rate, 1> = PerCpuArray::new();
 #[btf_map]
 pub static FLOWS: LruHashMap<FlowKey, FlowCounts, 32_768> = LruHashMap::new();
 
-/// How many flows are told at once on each CPU. Their packets come from devices, not from threads.
+/// How many flows of each device are told at once, by its hardware address. The daemon sets the real size at
+/// load.
+#[btf_map]
+pub static DEVICE_RATES: LruHashMap<u64, Rate, 4_096> = LruHashMap::new();
+
+/// The same on each CPU, for who makes up devices. Packets come from devices, not from threads.
 #[btf_map]
 pub static FLOW_RATES: PerCpuArray<Rate, 1> = PerCpuArray::new();

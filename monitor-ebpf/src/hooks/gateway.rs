@@ -10,11 +10,11 @@ use aya_ebpf::bindings::{__sk_buff, BPF_NOEXIST, TC_ACT_UNSPEC};
 use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, bpf_skb_load_bytes};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
-use monitor_common::{FlowCounts, FlowKey, FlowRecord, Hook, began, kind};
+use monitor_common::{FlowCounts, FlowKey, FlowRecord, Hook, Rate, began, kind};
 
 use crate::emit::{Count, To, add, count, emit_several, failed, seconds};
 use crate::kernel::offset;
-use crate::maps::{FLOW_RATES, FLOWS};
+use crate::maps::{DEVICE_RATES, FLOW_RATES, FLOWS};
 
 const HOOK: Hook = Hook::GatewayFlow;
 
@@ -27,6 +27,9 @@ const IPV6: u16 = 0x86dd;
 const IPV6_HEADER: u32 = 40;
 /// Most extension headers of IPv6 that are followed. Behind more the protocol is the header's own number.
 const EXTENSIONS: u32 = 4;
+
+/// Most flows of one device that are told at once, in a second.
+const OF_A_DEVICE: u32 = 256;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -217,7 +220,7 @@ fn counted(key: &FlowKey, from_device: bool, packets: u64, bytes: u64, began: u3
     if !is_first {
         return;
     }
-    if is_capped() {
+    if is_capped(key) {
         return;
     }
     let (first, began) = (flow.first, flow.began);
@@ -307,18 +310,41 @@ fn load<T: Copy>(skb: *mut __sk_buff, at: u32) -> Option<T> {
     (read == 0).then(|| unsafe { value.assume_init() })
 }
 
-/// Whether this CPU has told of as many flows in this second as one thread may of other events. Who makes
-/// up flows shall not fill the ring.
+/// Whether so many flows were told in this second that this one is left to the table: of a device, so that
+/// none hides another, and on this CPU, since devices can be made up.
 #[inline(always)]
-fn is_capped() -> bool {
+fn is_capped(key: &FlowKey) -> bool {
+    let [a, b, c, d, e, f] = key.mac;
+    let device = u64::from_ne_bytes([a, b, c, d, e, f, 0, 0]);
+    let now = seconds();
+    match DEVICE_RATES.get_ptr_mut(device) {
+        Some(rate) => {
+            if is_over(unsafe { &mut *rate }, now, OF_A_DEVICE) {
+                return true;
+            }
+        }
+        None => {
+            let first = Rate {
+                second: now,
+                events: 1,
+                ..Rate::default()
+            };
+            let _ = DEVICE_RATES.insert(device, first, 0);
+        }
+    }
     let Some(rate) = FLOW_RATES.get_ptr_mut(0) else {
         return false;
     };
-    let (rate, now) = (unsafe { &mut *rate }, seconds());
+    is_over(unsafe { &mut *rate }, now, offset!(rate_cap))
+}
+
+/// Counts one more in this second, and says whether that is more than `most`.
+#[inline(always)]
+fn is_over(rate: &mut Rate, now: u32, most: u32) -> bool {
     if rate.second != now {
         rate.second = now;
         rate.events = 0;
     }
     rate.events += 1;
-    rate.events > offset!(rate_cap)
+    rate.events > most
 }

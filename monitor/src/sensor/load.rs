@@ -142,6 +142,7 @@ impl Loaded {
             .map_max_entries("EVENTS", settings.ring_bytes)
             .map_max_entries("CREDENTIALS", settings.ring_bytes / 4)
             .map_max_entries("FLOWS", settings.flows)
+            .map_max_entries("DEVICE_RATES", settings.flows.div_ceil(8))
             .load(object)
             .map_err(|error| LoadError::Object(Box::new(error)))?;
         let loaded = Self {

@@ -19,9 +19,11 @@ const QUIET: Duration = Duration::from_secs(30);
 /// A connection that was not closed is taken for over after so long: it is taken out of the table, and
 /// what comes later is a flow of its own.
 const FORGOTTEN: Duration = Duration::from_secs(3_600);
-/// Most flows that are told of one look at the table, of those that are new and of those that go on: who
-/// makes up flows shall not keep the daemon from all else. The others are told later.
+/// Most flows that are told of one look at the table, of those that are new and of those that go on: in
+/// all, so that the daemon is not kept from all else, and of each device, so that none hides another. The
+/// others are told later.
 const AT_ONCE: usize = 4_096;
+const OF_A_DEVICE: usize = 1_024;
 const TCP: u16 = 6;
 
 /// What was told of each flow in the table.
@@ -100,6 +102,7 @@ impl Flows {
         let mut swept = Swept::default();
         let mut present = HashSet::new();
         let (mut new, mut on) = (0, 0);
+        let mut devices = HashMap::new();
         for (key, counts) in table {
             // A table that changes meanwhile may show an entry twice.
             if !present.insert(key) {
@@ -109,10 +112,12 @@ impl Flows {
             let is_over = is_over(&key, &counts, rests);
             if let Some(flow) = self.news(&key, &counts, is_over, now) {
                 let told = if flow.continues { &mut on } else { &mut new };
-                if *told == AT_ONCE {
+                let of_device: &mut usize = devices.entry((key.mac, flow.continues)).or_default();
+                if *told == AT_ONCE || *of_device == OF_A_DEVICE {
                     continue;
                 }
                 *told += 1;
+                *of_device += 1;
                 self.tell(key, &counts, now);
                 swept.flows.push(flow);
             }
@@ -354,14 +359,22 @@ mod tests {
             (0..10_000_u16).map(|port| {
                 let key = FlowKey {
                     peer_port: port,
-                    ..key(7, 17)
+                    // Two of them have a thousand each, and one has all the others.
+                    ..key(
+                        if port < 2_000 {
+                            (port / 1_000) as u8
+                        } else {
+                            2
+                        },
+                        17,
+                    )
                 };
                 (key, counts(10, 10, 1, 0))
             })
         };
         let mut left: HashMap<_, _> = many().collect();
         let mut told = Vec::new();
-        for _ in 0..3 {
+        for _ in 0..9 {
             let table: Vec<_> = left.iter().map(|(key, counts)| (*key, *counts)).collect();
             let swept = flows.sweep(table.into_iter(), 50 * SECOND);
             assert_eq!(swept.over.len(), swept.flows.len());
@@ -370,7 +383,10 @@ mod tests {
                 left.remove(&key);
             }
         }
-        assert_eq!(told, [AT_ONCE, AT_ONCE, 10_000 - 2 * AT_ONCE]);
+        let mut expected = vec![2_000 + OF_A_DEVICE];
+        expected.extend([OF_A_DEVICE; 6]);
+        expected.extend([8_000 - 7 * OF_A_DEVICE, 0]);
+        assert_eq!(told, expected);
     }
 
     #[test]

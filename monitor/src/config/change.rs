@@ -1,7 +1,8 @@
 //! What a running daemon takes in of another configuration, and what waits for a restart.
 
 use super::{
-    Config, ControlConfig, DetectionConfig, DiscoveryConfig, RegistryConfig, SensorConfig,
+    Config, ControlConfig, DetectionConfig, DiscoveryConfig, GatewayConfig, RegistryConfig,
+    SensorConfig,
 };
 
 /// How one configuration follows another.
@@ -42,12 +43,16 @@ impl Config {
             "sensor.heartbeat" = sensor.heartbeat,
             "sensor.dns" = sensor.dns,
             "sensor.job_environment" = sensor.job_environment,
+            "gateway.interfaces" = gateway.interfaces,
+            "gateway.networks" = gateway.networks,
+            "gateway.interval" = gateway.interval,
             "discovery.environments" = discovery.environments,
             "discovery.logs" = discovery.logs,
         );
         let mut in_force = next.clone();
         in_force.control = self.control.clone();
         in_force.sensor = self.sensor.clone();
+        in_force.gateway = self.gateway.clone();
         in_force.discovery.environments = self.discovery.environments;
         in_force.discovery.logs.clone_from(&self.discovery.logs);
         let taken = self.taken(&in_force);
@@ -126,6 +131,12 @@ const fn each_field_is_listed(config: &Config) {
                 heartbeat: _,
                 dns: _,
                 job_environment: _,
+            },
+        gateway:
+            GatewayConfig {
+                interfaces: _,
+                networks: _,
+                interval: _,
             },
         sinks: _,
     } = config;
@@ -209,6 +220,9 @@ mod tests {
         }
         for (text, key) in [
             ("[control]\ngroup = \"a\"", "control.group"),
+            ("[gateway]\ninterfaces = [\"a\"]", "gateway.interfaces"),
+            ("[gateway]\nnetworks = [\"10.0.0.1\"]", "gateway.networks"),
+            ("[gateway]\ninterval = \"1s\"", "gateway.interval"),
             ("[sensor]\nring_bytes = 65536", "sensor.ring_bytes"),
             (
                 "[sensor]\nwakeup_interval = \"1s\"",

@@ -1,5 +1,6 @@
 //! Which credentials and identities there are, in which state, and how they were used. Pure.
 
+mod answer;
 mod entry;
 mod files;
 mod guarded;
@@ -12,12 +13,15 @@ mod rotation;
 mod safe_to_delete;
 mod usage;
 mod users;
+mod watched;
+mod words;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use entry::Departed;
+pub use answer::{Reason, Verdict};
 pub use entry::{CredentialEntry, Declared, IdentityEntry, Standing};
 pub use files::FileFacts;
 use files::Files;
@@ -29,9 +33,10 @@ pub use offboarding::{Belonging, Offboarding, Owned, Removal, Since, is_ended};
 pub use owner::OwnerFrom;
 pub use rhythm::{Rhythms, Silence};
 pub use rotation::{Rotation, Rotations, Successor};
-pub use safe_to_delete::{Assessment, Holder, Living, Reason, Requirements, Verdict, assess, span};
+pub use safe_to_delete::{Assessment, Holder, Living, Requirements, assess};
 pub use usage::{UsageMap, UseSummary};
 pub use users::{FileOwner, Learned, Users, is_same_identity};
+pub use words::span;
 
 use crate::model::{
     Credential, CredentialKind, CredentialState, FileId, Fingerprint, LocatedFile, RegistryChange,

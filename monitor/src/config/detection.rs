@@ -46,6 +46,8 @@ pub struct DetectionConfig {
     pub environments: Vec<Environment>,
     /// For `CW-209`: which identities are machines', and who may act as one.
     pub human_use: HumanUseConfig,
+    /// For `CW-214`.
+    pub overprivileged: OverprivilegedConfig,
     /// When something is gone, and when it is safe to delete.
     #[serde(skip)]
     pub offboard: OffboardConfig,
@@ -76,6 +78,7 @@ impl Default for DetectionConfig {
             declared_users: Vec::new(),
             environments: Vec::new(),
             human_use: HumanUseConfig::default(),
+            overprivileged: OverprivilegedConfig::default(),
             offboard: OffboardConfig::default(),
             disabled: Vec::new(),
         }
@@ -106,6 +109,29 @@ impl HumanUseConfig {
     pub fn is_machine(&self, selector: &Selector) -> bool {
         let mut machines = self.machines.iter();
         machines.any(|pattern| pattern.matches_selector(selector))
+    }
+}
+
+/// When a right that was not used is one too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct OverprivilegedConfig {
+    /// For at least this long an identity must have been watched before a right of it is called
+    /// unused.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub observation: Duration,
+    /// How often it is looked for such rights, and how long a fresh installation has before it is
+    /// looked for the first time.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub review: Duration,
+}
+
+impl Default for OverprivilegedConfig {
+    fn default() -> Self {
+        Self {
+            observation: Duration::from_secs(30 * 86_400),
+            review: Duration::from_secs(86_400),
+        }
     }
 }
 

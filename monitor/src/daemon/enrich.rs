@@ -75,10 +75,11 @@ impl Enricher {
     pub(super) fn before(&mut self, record: &Record) -> Vec<Record> {
         let mut facts = Vec::new();
         self.containers.look_again(&mut facts);
-        if let Fact::Exec { task, path }
+        if let Fact::Exec { task, path, .. }
         | Fact::Running {
             task,
             path: Some(path),
+            ..
         } = &record.fact
         {
             facts.extend(self.programs.tell(task, path));
@@ -99,6 +100,7 @@ impl Enricher {
             | Fact::Connect { task, .. }
             | Fact::UnixConnect { task, .. }
             | Fact::KeyRead { task, .. }
+            | Fact::CapabilityUse { task, .. }
             | Fact::Capped { task, .. } => self.task(task, &mut facts),
             Fact::Located(located) => self.user(located.uid, &mut facts),
             Fact::MemoryAccess { task, target, .. } => {
@@ -111,7 +113,7 @@ impl Enricher {
             match &record.fact {
                 Fact::Fork { task } => jobs.forked(task),
                 Fact::Exit { task } => jobs.ended(task),
-                Fact::Exec { task, path } => facts.extend(jobs.started(task, path)),
+                Fact::Exec { task, path, .. } => facts.extend(jobs.started(task, path)),
                 _ => {}
             }
         }

@@ -30,6 +30,7 @@ mod programs;
 mod record;
 mod reload;
 mod restore;
+mod rights;
 mod rotation;
 mod serve;
 mod startup;

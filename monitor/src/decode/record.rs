@@ -4,16 +4,18 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
 use monitor_common::{
-    CappedRecord, CloseRecord, ConnectRecord, DnsRecord, FileKey, FileRecord, Header, Hook,
-    IdentityRecord, KeyRecord, MemoryRecord, NamedFileRecord, ProcessRecord, SeenName, TaskInfo,
-    TaskRecord, UnixRecord, kind, way,
+    CapabilityRecord, CappedRecord, CloseRecord, ConnectRecord, DnsRecord, FileKey, FileRecord,
+    Header, Hook, IdentityRecord, KeyRecord, MemoryRecord, NamedFileRecord, ProcessRecord,
+    SeenName, TaskInfo, TaskRecord, UnixRecord, kind, way,
 };
 use zerocopy::FromBytes;
 
 use super::clock::Clock;
 use super::names::DnsBytes;
 use super::path::forward;
-use crate::model::{Access, Fact, FileId, MemoryAccess, Protocol, Record, Task, Timestamp};
+use crate::model::{
+    Access, CapabilitySet, Fact, FileId, MemoryAccess, Protocol, Record, Task, Timestamp,
+};
 
 /// What a record says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +124,7 @@ pub fn decode(bytes: &Bytes, clock: &Clock) -> Result<Decoded, DecodeError> {
             Fact::Running {
                 task: task(&record.task, clock),
                 path,
+                permitted: Some(CapabilitySet(record.permitted)),
             }
         }
         kind::EXEC => {
@@ -129,6 +132,7 @@ pub fn decode(bytes: &Bytes, clock: &Clock) -> Result<Decoded, DecodeError> {
             Fact::Exec {
                 task: task(&record.task, clock),
                 path: forward(&record.path),
+                permitted: Some(CapabilitySet(record.permitted)),
             }
         }
         kind::FORK => {
@@ -236,6 +240,15 @@ pub fn decode(bytes: &Bytes, clock: &Clock) -> Result<Decoded, DecodeError> {
                 serial: record.serial,
                 description: (!description.is_empty()).then_some(description),
                 owner: (record.owner != u32::MAX).then_some(record.owner),
+            }
+        }
+        kind::CAPABILITY => {
+            let record: CapabilityRecord = body(bytes, header.kind)?;
+            Fact::CapabilityUse {
+                task: task(&record.task, clock),
+                // Those that no set has room for are none.
+                capability: u8::try_from(record.capability).unwrap_or(u8::MAX),
+                exact: record.exact != 0,
             }
         }
         kind::CAPPED => {
@@ -407,15 +420,15 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_decode_or_fail_and_never_panic(
-            kind in 0u16..20,
+            kind in 0u16..21,
             mut raw in proptest::collection::vec(any::<u8>(), 0..1_000),
             fit in any::<bool>(),
         ) {
             if fit && raw.len() >= 2 {
                 raw[..2].copy_from_slice(&kind.to_ne_bytes());
                 let sizes = [
-                    0, 904, 904, 128, 128, 152, 152, 936, 936, 160, 144, 176, 136, 152, 152, 152, 240,
-                    200, 144, 1_280,
+                    0, 912, 912, 128, 128, 152, 152, 936, 936, 160, 144, 176, 136, 152, 152, 152, 240,
+                    200, 144, 1_280, 136,
                 ];
                 raw.resize(sizes[usize::from(kind)], 0xa5);
             }

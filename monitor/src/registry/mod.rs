@@ -7,8 +7,10 @@ mod guarded;
 mod held;
 mod observed;
 mod offboarding;
+mod overprivileged;
 mod owner;
 mod rhythm;
+mod rights;
 mod rotation;
 mod safe_to_delete;
 mod usage;
@@ -20,8 +22,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use entry::Departed;
 pub use answer::{Reason, Verdict};
+use entry::Departed;
 pub use entry::{CredentialEntry, Declared, IdentityEntry, Standing};
 pub use files::FileFacts;
 use files::Files;
@@ -30,8 +32,12 @@ use guarded::GuardedFiles;
 pub use held::{Held, HeldAt};
 pub use observed::{Observed, Unstored};
 pub use offboarding::{Belonging, Offboarding, Owned, Removal, Since, is_ended};
+pub use overprivileged::{
+    GivenBy, GivenCapabilities, GivenCredential, LeastPrivilege, ProgramView, least_privilege,
+};
 pub use owner::OwnerFrom;
 pub use rhythm::{Rhythms, Silence};
+pub use rights::{Rights, Run};
 pub use rotation::{Rotation, Rotations, Successor};
 pub use safe_to_delete::{Assessment, Holder, Living, Requirements, assess};
 pub use usage::{UsageMap, UseSummary};
@@ -71,6 +77,8 @@ pub struct Registry {
     pub observed: Observed,
     /// Whose files are whose, and who is gone.
     pub offboarding: Offboarding,
+    /// What programs were given, and used.
+    pub rights: Rights,
 }
 
 /// Most files that are remembered after they went: they matter for seconds.

@@ -27,6 +27,7 @@ mod namespaces;
 mod naming;
 mod offboarding;
 mod outsiders;
+mod overprivileged;
 mod privileges;
 mod quiet;
 mod reaching;

@@ -5,6 +5,7 @@ mod attempts;
 mod attribution;
 mod binary;
 mod detections;
+mod digests;
 mod folding;
 mod guarding;
 mod humans;

@@ -1,6 +1,7 @@
 //! Configuration: typed, with defaults that serve without any file, and with errors that tell the
 //! file, the line and what to write instead.
 
+mod actor_pattern;
 mod change;
 mod detection;
 mod duration;
@@ -15,10 +16,10 @@ mod users;
 
 use std::path::Path;
 
+pub use actor_pattern::{ActorPattern, ProgramOf};
 pub use change::Succession;
 pub use detection::{
-    ActorPattern, AllowedConfig, DetectionConfig, HumanUseConfig, MetadataServiceConfig,
-    OverprivilegedConfig,
+    AllowedConfig, DetectionConfig, HumanUseConfig, MetadataServiceConfig, OverprivilegedConfig,
 };
 pub use error::{ConfigError, Problem};
 pub use life::LifeConfig;

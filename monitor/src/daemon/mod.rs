@@ -7,6 +7,7 @@ mod containers;
 mod control;
 mod core;
 mod declared;
+mod digests;
 mod doctor;
 mod enrich;
 mod exposure;

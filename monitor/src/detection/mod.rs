@@ -28,6 +28,7 @@ mod person;
 mod reuse;
 mod sockets;
 mod system;
+mod undigested;
 mod usual;
 
 use std::collections::BTreeMap;
@@ -99,6 +100,8 @@ pub struct Detector {
     sessions: human::Sessions,
     leaks: leaked::Leaks,
     accounts: account::Accounts,
+    /// What waits for the digest of its program.
+    undigested: Vec<undigested::Undigested>,
 }
 
 impl Detector {
@@ -119,6 +122,7 @@ impl Detector {
             sessions: human::Sessions::default(),
             leaks: leaked::Leaks::default(),
             accounts: account::Accounts::default(),
+            undigested: Vec::new(),
         }
     }
 
@@ -320,6 +324,7 @@ impl Detector {
                 owner,
                 mode,
             } => self.state.host.set_program(*file, path, *owner, *mode),
+            Fact::ProgramDigest { file, digest } => self.state.host.set_digest(*file, *digest),
             Fact::Capped { count: 0, .. } => {}
             Fact::Capped { hook, task, count } => {
                 let actor = self.actor(task, &mut outcome, now);
@@ -378,6 +383,8 @@ impl Detector {
         findings.append(&mut self.woken);
         self.observe(record, held);
         self.leave_to_human_use(&mut findings, now);
+        self.await_digests(record, &mut findings);
+        self.settle_undigested(now, &mut findings);
         for finding in findings {
             if !self.settings.enabled(finding.alert.id) || self.is_allowed(&finding, now) {
                 continue;
@@ -408,6 +415,7 @@ impl Detector {
     pub fn finish(&mut self) -> Vec<Alert> {
         let mut findings = Vec::new();
         self.settle_all(&mut findings);
+        self.settle_all_undigested(&mut findings);
         let mut alerts = Vec::new();
         for finding in findings {
             let now = finding.alert.time;

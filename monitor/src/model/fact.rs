@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     Account, AccountChange, CapabilitySet, Container, Credential, CredentialState, CredentialUser,
     Exception, FileId, Fingerprint, Gap, HeldIn, KernelKey, Learning, Ledger, LocatedFile, Origin,
-    ProgramRights, Relied, Rhythm, Selector, Succession, Task, Timestamp, Usage, UsePattern,
+    ProgramRights, Relied, Rhythm, Selector, Sha256Digest, Succession, Task, Timestamp, Usage,
+    UsePattern,
 };
 
 /// A fact and when it happened.
@@ -228,6 +229,13 @@ pub enum Fact {
         owner: u32,
         /// Permission bits, `0o7777` at most.
         mode: u32,
+    },
+    /// The digest of what lies in a program's inode, where the configuration names any.
+    ProgramDigest {
+        /// The program's inode, as processes that run it carry it.
+        file: FileId,
+        /// `None` where it was written to: what was known of it holds no more.
+        digest: Option<Sha256Digest>,
     },
     /// Discovery found a file with credentials, or found it changed.
     Located(LocatedFile),

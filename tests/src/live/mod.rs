@@ -11,6 +11,7 @@ mod connecting;
 mod control;
 mod declared;
 mod detaching;
+mod digests;
 mod evading;
 mod evasions;
 mod flooding;

@@ -8,8 +8,8 @@ use monitor::model::{
     Access, Account, AccountClass, Alert, AlertStatus, CapabilitySet, Container, Credential,
     CredentialKind, CredentialState, CredentialUser, DetectionId, Exception, Fact, FileId,
     Fingerprint, Gap, HeldIn, KernelKey, Learning, LocatedFile, MemoryAccess, Origin, Password,
-    Protocol, Record, RegistryChange, Relied, Rhythm, Selector, Sender, Severity, Succession,
-    Target, Task, Timestamp, Usage, UsageKey,
+    Protocol, Record, RegistryChange, Relied, Rhythm, Selector, Sender, Severity, Sha256Digest,
+    Succession, Target, Task, Timestamp, Usage, UsageKey,
 };
 use monitor::recording::{self, Writer};
 use proptest::collection::vec;
@@ -444,6 +444,9 @@ fn fact() -> impl Strategy<Value = Fact> {
         ),
         1 => (file(), path(), uid(), 0..0o10000_u32).prop_map(|(file, path, owner, mode)| {
             Fact::Program { file, path, owner, mode }
+        }),
+        1 => (file(), option::of(any::<[u8; 32]>())).prop_map(|(file, digest)| {
+            Fact::ProgramDigest { file, digest: digest.map(Sha256Digest) }
         }),
         2 => (any::<[u8; 4]>(), prop_oneof![text(), "[a-z]{1,3}\\.example"]).prop_map(|(address, name)| {
             Fact::Name { address: address.into(), name }

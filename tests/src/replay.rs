@@ -10,6 +10,7 @@ mod folding;
 mod guarding;
 mod humans;
 mod outsiders;
+mod overprivileged;
 mod properties;
 mod reaching;
 mod resting;

@@ -194,6 +194,10 @@ mod tests {
                 "[detection.human_use]\nallowed = [\"/a\"]",
                 "detection.human_use",
             ),
+            (
+                "[detection.overprivileged]\nreview = \"1h\"",
+                "detection.overprivileged",
+            ),
             ("[life]\ndormancy = \"1d\"", "life"),
             ("[offboard]\nremoval_grace = \"1s\"", "offboard"),
             (

@@ -68,6 +68,8 @@ pub mod kind {
     pub const DNS: u16 = 19;
     /// [`super::FlowRecord`]: the first packet that a device sent in a flow.
     pub const FLOW: u16 = 20;
+    /// [`super::CapabilityRecord`]: a process used a capability.
+    pub const CAPABILITY: u16 = 21;
 }
 
 /// Declares the hooks with their names.
@@ -122,6 +124,7 @@ hooks! {
     Dns = 20 "dns",
     FileDirect = 21 "file_direct",
     GatewayFlow = 22 "gateway_flow",
+    CapabilityUse = 23 "capability_use",
 }
 
 shared! {
@@ -228,7 +231,7 @@ shared! {
 shared! {
     /// What the kernel half keeps with a task.
     #[derive(Default)]
-    pub struct TaskState = 136 {
+    pub struct TaskState = 152 {
         /// Who it is.
         pub info: TaskInfo,
         /// The watched file that it touched last.
@@ -239,6 +242,12 @@ shared! {
         pub touched_at: u32,
         /// How often it did the same since then, which is not told yet.
         pub folded: u64,
+        /// The capabilities whose use was told: bit N is capability N.
+        pub used: u64,
+        /// The uid under which they were used.
+        pub used_as: u32,
+        /// 0.
+        pub reserved: u32,
     }
 }
 
@@ -286,11 +295,13 @@ const _: () = assert!(PATH_BYTES + PATH_SLACK == 768);
 
 shared! {
     /// Exec, and tasks that were there at start.
-    pub struct ProcessRecord = 904 {
+    pub struct ProcessRecord = 912 {
         /// Header.
         pub header: Header,
         /// The task.
         pub task: TaskInfo,
+        /// The capabilities that it has, in use or not: bit N is capability N.
+        pub permitted: u64,
         /// Its executable.
         pub path: ReversedPath,
     }
@@ -444,6 +455,21 @@ shared! {
         pub owner: u32,
         /// Its description, zero terminated.
         pub description: [u8; DESCRIPTION_BYTES],
+    }
+}
+
+shared! {
+    /// A process used a capability, for the first time since it started its program or took its uid.
+    pub struct CapabilityRecord = 136 {
+        /// Header.
+        pub header: Header,
+        /// Who used it.
+        pub task: TaskInfo,
+        /// Which.
+        pub capability: u32,
+        /// 1 where the hook tells a use from a question that the kernel asks for its own purposes,
+        /// else 0.
+        pub exact: u32,
     }
 }
 

@@ -99,6 +99,16 @@ pub fn device<M: Memory>(inode: *const u8) -> u64 {
     u64::from(M::read::<u32>(superblock, offset!(superblock_dev)))
 }
 
+/// The capabilities that a task has, in use or not. Zeros where its credentials are not there.
+#[inline(always)]
+pub fn permitted<M: Memory>(task: *const u8) -> u64 {
+    let cred = M::follow(task, offset!(task_cred));
+    if cred.is_null() {
+        return 0;
+    }
+    M::read(cred, offset!(cred_permitted))
+}
+
 /// What may have changed since the entry was written.
 #[inline(always)]
 pub fn refresh<M: Memory>(task: *const u8, info: &mut TaskInfo) {

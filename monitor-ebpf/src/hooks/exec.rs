@@ -27,6 +27,7 @@ pub fn process_exec_tp(context: BtfTracePointContext) -> i32 {
     // Another program: what it does is news, and what the last one did is told under its name.
     tell_folded(state, Hook::ProcessExec);
     state.touched_at = 0;
+    state.used = 0;
     let task = task::current();
     task::capture_process::<Own>(task, &mut state.info);
     task::capture_executable::<Own>(task, &mut state.info);
@@ -36,6 +37,7 @@ pub fn process_exec_tp(context: BtfTracePointContext) -> i32 {
     emit_capped::<ProcessRecord>(info, hook, kind::EXEC, to, |record| {
         let record = unsafe { &mut *record };
         record.task = *info;
+        record.permitted = task::permitted::<Own>(task);
         path::of_file(file, &mut record.path);
     });
     0

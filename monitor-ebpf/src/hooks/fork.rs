@@ -26,6 +26,9 @@ pub fn process_fork_tp(context: BtfTracePointContext) -> i32 {
     let pid: u32 = Typed::read(child, offset!(task_pid));
     let process: u32 = Typed::read(child, offset!(task_tgid));
     if pid != process {
+        // A thread is the same process: what that has told is told.
+        state.used = parent.used;
+        state.used_as = parent.used_as;
         return 0;
     }
     task::capture_process::<Typed>(child, &mut state.info);

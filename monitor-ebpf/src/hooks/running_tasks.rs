@@ -42,6 +42,7 @@ pub unsafe extern "C" fn running_tasks(context: *const TaskIterator) -> i32 {
     emit::<ProcessRecord>(hook, kind::RUNNING, to, |record| {
         let record = unsafe { &mut *record };
         record.task = *info;
+        record.permitted = task::permitted::<Typed>(task);
         path::of_file(file, &mut record.path);
     });
     0

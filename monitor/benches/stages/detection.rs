@@ -130,6 +130,7 @@ fn stream() -> Vec<Record> {
                 1 | 2 | 5 => Fact::Exec {
                     task,
                     path: "/usr/bin/python3.11".to_owned(),
+                    permitted: None,
                 },
                 3 | 6 => Fact::FileAccess {
                     task,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::cgroup::candidates;
-use crate::model::{Account, Container, FileId, Selector};
+use crate::model::{Account, Container, FileId, Selector, Sha256Digest};
 
 /// Half of the cgroups whose paths are kept. Whoever tells of them forgets whom it has told after
 /// as many, so that what is dropped here is told anew when it is met again.
@@ -38,6 +38,8 @@ pub struct Host {
     older_names: HashMap<IpAddr, VecDeque<Arc<str>>>,
     programs: HashMap<FileId, Program>,
     older_programs: HashMap<FileId, Program>,
+    digests: HashMap<FileId, Sha256Digest>,
+    older_digests: HashMap<FileId, Sha256Digest>,
     containers: HashMap<String, Container>,
     older_containers: HashMap<String, Container>,
     owners: HashMap<FileId, u32>,
@@ -196,6 +198,25 @@ impl Host {
             mode,
         };
         self.programs.insert(file, program);
+    }
+
+    /// Takes in the digest of a program, or that what was known holds no more.
+    pub fn set_digest(&mut self, file: FileId, digest: Option<Sha256Digest>) {
+        self.older_digests.remove(&file);
+        let Some(digest) = digest else {
+            self.digests.remove(&file);
+            return;
+        };
+        if self.digests.len() >= PROGRAMS && !self.digests.contains_key(&file) {
+            self.older_digests = std::mem::take(&mut self.digests);
+        }
+        self.digests.insert(file, digest);
+    }
+
+    /// The digest of a program, where it is known.
+    pub fn digest(&self, file: FileId) -> Option<Sha256Digest> {
+        let known = self.digests.get(&file);
+        known.or_else(|| self.older_digests.get(&file)).copied()
     }
 
     /// Whether an inode is the program that lies at this path of this host: a process may have

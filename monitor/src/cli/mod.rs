@@ -108,8 +108,8 @@ Exit codes:
   0   done
   1   it failed while running, or the daemon refused
   2   the command line is wrong
-  3   `report safe-to-delete TARGET`: no
-  4   `report safe-to-delete TARGET`: cannot tell
+  3   `report safe-to-delete TARGET`, `report overprivileged IDENTITY`: no
+  4   the same: cannot tell
   78  the configuration is wrong";
 
 #[derive(Debug, Subcommand)]

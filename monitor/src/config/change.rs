@@ -79,6 +79,7 @@ impl Config {
             "detection.users" = detection.users,
             "detection.harvest" = detection.harvest,
             "detection.human_use" = detection.human_use,
+            "detection.overprivileged" = detection.overprivileged,
             "detection.disabled" = detection.disabled,
             "life" = detection.life,
             "offboard" = detection.offboard,
@@ -117,6 +118,7 @@ const fn each_field_is_listed(config: &Config) {
                 declared_users: _,
                 environments: _,
                 human_use: _,
+                overprivileged: _,
                 offboard: _,
                 disabled: _,
             },
@@ -202,6 +204,10 @@ mod tests {
             (
                 "[detection.human_use]\nallowed = [\"/a\"]",
                 "detection.human_use",
+            ),
+            (
+                "[detection.overprivileged]\nreview = \"1h\"",
+                "detection.overprivileged",
             ),
             ("[life]\ndormancy = \"1d\"", "life"),
             ("[offboard]\nremoval_grace = \"1s\"", "offboard"),

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use globset::{GlobBuilder, GlobMatcher};
-use serde::de::Error;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
+use super::actor_pattern::{ActorPattern, ProgramOf};
 use super::users::{DeclaredUsers, Environment, HarvestConfig, UsersConfig};
 use super::{LifeConfig, OffboardConfig, duration};
 use crate::model::{DetectionId, Selector};
@@ -46,6 +45,8 @@ pub struct DetectionConfig {
     pub environments: Vec<Environment>,
     /// For `CW-209`: which identities are machines', and who may act as one.
     pub human_use: HumanUseConfig,
+    /// For `CW-214`.
+    pub overprivileged: OverprivilegedConfig,
     /// When something is gone, and when it is safe to delete.
     #[serde(skip)]
     pub offboard: OffboardConfig,
@@ -57,6 +58,23 @@ impl DetectionConfig {
     /// Whether a detection may raise alerts.
     pub fn enabled(&self, id: DetectionId) -> bool {
         !self.disabled.contains(&id)
+    }
+
+    /// Whether any list of who may do what names a program by its digest.
+    pub fn has_digests(&self) -> bool {
+        let lists = [
+            &self.metadata_service.allowed,
+            &self.process_memory.allowed,
+            &self.control_sockets.allowed,
+            &self.system_secrets.allowed,
+            &self.users.allowed,
+            &self.harvest.allowed,
+            &self.human_use.allowed,
+        ];
+        let declared = self.declared_users.iter().map(|of| &of.allowed);
+        let environments = self.environments.iter().map(|of| &of.identities);
+        let mut all = lists.into_iter().chain(declared).chain(environments);
+        all.any(|list| list.iter().any(ActorPattern::has_digest))
     }
 }
 
@@ -76,6 +94,7 @@ impl Default for DetectionConfig {
             declared_users: Vec::new(),
             environments: Vec::new(),
             human_use: HumanUseConfig::default(),
+            overprivileged: OverprivilegedConfig::default(),
             offboard: OffboardConfig::default(),
             disabled: Vec::new(),
         }
@@ -109,6 +128,29 @@ impl HumanUseConfig {
     }
 }
 
+/// When a right that was not used is one too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct OverprivilegedConfig {
+    /// For at least this long an identity must have been watched before a right of it is called
+    /// unused.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub observation: Duration,
+    /// How often it is looked for such rights, and how long a fresh installation has before it is
+    /// looked for the first time.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub review: Duration,
+}
+
+impl Default for OverprivilegedConfig {
+    fn default() -> Self {
+        Self {
+            observation: Duration::from_secs(30 * 86_400),
+            review: Duration::from_secs(86_400),
+        }
+    }
+}
+
 /// Who may ask a cloud's metadata service for credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -118,16 +160,14 @@ pub struct MetadataServiceConfig {
 }
 
 impl MetadataServiceConfig {
-    /// Whether any of the acting process's selectors, or its executable, is allowed.
+    /// Whether any of the acting process's selectors, or its program, is allowed.
     pub fn allows<'a>(
         &self,
-        selectors: impl IntoIterator<Item = &'a Selector>,
-        exe: Option<&str>,
+        selectors: impl IntoIterator<Item = &'a Selector> + Clone,
+        program: ProgramOf<'_>,
     ) -> bool {
-        let mut selectors = selectors.into_iter();
-        let by_exe = |exe| self.allowed.iter().any(|actor| actor.matches_exe(exe));
-        exe.is_some_and(by_exe)
-            || selectors.any(|s| self.allowed.iter().any(|actor| actor.matches_selector(s)))
+        let mut allowed = self.allowed.iter();
+        allowed.any(|actor| actor.matches(selectors.clone(), program))
     }
 }
 
@@ -167,69 +207,6 @@ impl Default for MetadataServiceConfig {
     }
 }
 
-/// A glob over selectors (`systemd:unit:cloud-init*.service`) or over executables' absolute
-/// paths (`/opt/agent/bin/*`, where `*` stays within a directory and `**` does not).
-#[derive(Debug, Clone)]
-pub struct ActorPattern {
-    text: String,
-    matcher: GlobMatcher,
-}
-
-impl ActorPattern {
-    /// Reads a pattern; the error says what to write.
-    pub fn new(text: &str) -> Result<Self, String> {
-        let shown = text.escape_debug();
-        let path = text.starts_with('/');
-        if !path && !Selector::looks_like(text) {
-            return Err(format!(
-                "`{shown}` is neither a selector nor an absolute path; write it like \
-                 systemd:unit:cloud-init*.service or /usr/bin/agent"
-            ));
-        }
-        if text.chars().any(char::is_control) {
-            return Err(format!("`{shown}` holds a control character; remove it"));
-        }
-        let glob = GlobBuilder::new(text)
-            .literal_separator(path)
-            .backslash_escape(true)
-            .build()
-            .map_err(|error| format!("`{shown}` is no glob: {}", error.kind()))?;
-        Ok(Self {
-            text: text.to_owned(),
-            matcher: glob.compile_matcher(),
-        })
-    }
-
-    /// As it was written.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// Whether it speaks of this identity.
-    pub fn matches_selector(&self, selector: &Selector) -> bool {
-        !self.text.starts_with('/') && self.matcher.is_match(selector.as_str())
-    }
-
-    /// Whether it speaks of this executable's absolute path.
-    pub fn matches_exe(&self, exe: &str) -> bool {
-        self.text.starts_with('/') && self.matcher.is_match(exe)
-    }
-}
-
-impl PartialEq for ActorPattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-}
-
-impl Eq for ActorPattern {}
-
-impl<'de> Deserialize<'de> for ActorPattern {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Self::new(&String::deserialize(from)?).map_err(D::Error::custom)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,19 +216,16 @@ mod tests {
         let config = MetadataServiceConfig::default();
         assert_eq!(config.allowed.len(), METADATA_AGENTS.len());
         let unit = |name: &str| Selector::systemd_unit(name);
-        assert!(config.allows([&unit("cloud-init-local.service")], None));
-        assert!(config.allows([&unit("policy-routes@ens5.service")], None));
-        assert!(config.allows([], Some("/usr/bin/google_guest_agent")));
-        assert!(!config.allows([&unit("nginx.service")], Some("/usr/bin/curl")));
+        let program = |exe| ProgramOf {
+            exe: Some(exe),
+            sha256: None,
+        };
+        assert!(config.allows([&unit("cloud-init-local.service")], ProgramOf::default()));
+        assert!(config.allows([&unit("policy-routes@ens5.service")], ProgramOf::default()));
+        assert!(config.allows([], program("/usr/bin/google_guest_agent")));
+        assert!(!config.allows([&unit("nginx.service")], program("/usr/bin/curl")));
         // A unit must not pass by the name of an allowed program, nor a path by a deeper one.
-        assert!(!config.allows([&unit("/usr/bin/google_x")], Some("/usr/bin/google_x/y")));
-        assert!(!config.allows([], None));
-    }
-
-    #[test]
-    fn a_pattern_says_what_it_wants() {
-        for bad in ["nginx", "", "usr/bin/x", "/usr/[", "unix:user:a\n"] {
-            assert!(ActorPattern::new(bad).is_err(), "{bad:?}");
-        }
+        assert!(!config.allows([&unit("/usr/bin/google_x")], program("/usr/bin/google_x/y")));
+        assert!(!config.allows([], ProgramOf::default()));
     }
 }

@@ -1,6 +1,7 @@
 //! Configuration: typed, with defaults that serve without any file, and with errors that tell the
 //! file, the line and what to write instead.
 
+mod actor_pattern;
 mod change;
 mod detection;
 mod duration;
@@ -16,9 +17,10 @@ mod users;
 
 use std::path::Path;
 
+pub use actor_pattern::{ActorPattern, ProgramOf};
 pub use change::Succession;
 pub use detection::{
-    ActorPattern, AllowedConfig, DetectionConfig, HumanUseConfig, MetadataServiceConfig,
+    AllowedConfig, DetectionConfig, HumanUseConfig, MetadataServiceConfig, OverprivilegedConfig,
 };
 pub use error::{ConfigError, Problem};
 pub use gateway::GatewayConfig;
@@ -170,8 +172,11 @@ fn read_detection<'i>(reader: &mut Reader<'i>, mut value: Value<'i>) -> Detectio
         .map(|name| (format!("[detection.{name}]"), inner(name)));
     let learned = inner("users");
     let harvest = inner("harvest");
+    let overprivileged = inner("overprivileged");
     let learned = learned.and_then(|inner| reader.section("[detection.users]", inner));
     let harvest = harvest.and_then(|inner| reader.section("[detection.harvest]", inner));
+    let overprivileged =
+        overprivileged.and_then(|inner| reader.section("[detection.overprivileged]", inner));
     let metadata_service =
         metadata_service.and_then(|inner| reader.section("[detection.metadata_service]", inner));
     let human_use = human_use.and_then(|inner| reader.section("[detection.human_use]", inner));
@@ -187,6 +192,7 @@ fn read_detection<'i>(reader: &mut Reader<'i>, mut value: Value<'i>) -> Detectio
     }
     detection.users = learned.unwrap_or_default();
     detection.harvest = harvest.unwrap_or_default();
+    detection.overprivileged = overprivileged.unwrap_or_default();
     detection.human_use = human_use.unwrap_or_default();
     detection.process_memory = process_memory;
     detection.control_sockets = control_sockets;

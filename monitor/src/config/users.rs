@@ -9,7 +9,8 @@ use ipnet::IpNet;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-use super::detection::{ActorPattern, AllowedConfig};
+use super::actor_pattern::ActorPattern;
+use super::detection::AllowedConfig;
 use super::duration;
 use super::reader::{Reader, Value};
 use crate::model::Fingerprint;

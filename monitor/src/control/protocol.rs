@@ -11,7 +11,7 @@ use crate::model::{
     HeldIn, KernelKey, Selector, Timestamp, Usage, time::rfc3339,
 };
 use crate::registry::OwnerFrom;
-use crate::registry::{Assessment, Belonging};
+use crate::registry::{Assessment, Belonging, LeastPrivilege};
 
 /// JSON is UTF-8 and a path need not be: one file with an odd name, which any user can make, must
 /// not keep the others from being shown. Bytes that are no UTF-8 become U+FFFD.
@@ -91,6 +91,11 @@ pub enum Request {
         /// dormant.
         target: Option<String>,
     },
+    /// Whether identities have more rights than they use.
+    Overprivileged {
+        /// A selector; `None` for everybody whose programs are known.
+        identity: Option<String>,
+    },
     /// Retire an identity with the credentials that are its own.
     Offboard {
         /// A selector.
@@ -114,7 +119,10 @@ impl Request {
     pub fn is_about_all_until_now(&self) -> bool {
         matches!(
             self,
-            Self::SafeToDelete { .. } | Self::Offboard { .. } | Self::OffboardStatus { .. }
+            Self::SafeToDelete { .. }
+                | Self::Overprivileged { .. }
+                | Self::Offboard { .. }
+                | Self::OffboardStatus { .. }
         )
     }
 }
@@ -148,6 +156,8 @@ pub enum Response {
     Exceptions(Vec<Exception>),
     /// To [`Request::SafeToDelete`].
     SafeToDelete(Vec<Assessment>),
+    /// To [`Request::Overprivileged`].
+    Overprivileged(Vec<LeastPrivilege>),
     /// To [`Request::Offboard`].
     Offboard(Box<OffboardView>),
     /// To [`Request::OffboardStatus`].

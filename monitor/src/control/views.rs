@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::protocol::{
     CredentialView, FileView, HeldView, IdentityView, Inventory, OffboardedView,
 };
 use super::{devices, findings};
 use crate::model::{Account, CredentialState, Selector, Target, Timestamp};
-use crate::registry::{CredentialEntry, HeldAt, Registry, is_ended};
+use crate::registry::{
+    CredentialEntry, HeldAt, LeastPrivilege, Registry, is_ended, least_privilege,
+};
 
 /// Every credential, as of `now`.
 pub fn credentials(registry: &Registry, now: Timestamp) -> Vec<CredentialView> {
@@ -220,4 +223,39 @@ fn offboarded_view(
         quiet_seconds: since.quiet.as_secs(),
         unwatched_seconds: since.unwatched.as_secs(),
     })
+}
+
+/// Whether identities have more rights than they use; the worst first.
+///
+/// # Errors
+/// In one sentence, where nobody of that name is known.
+pub fn overprivileged(
+    registry: &Registry,
+    identity: Option<&str>,
+    needed: Duration,
+    now: Timestamp,
+) -> Result<Vec<LeastPrivilege>, String> {
+    let wanted: Vec<Selector> = match identity {
+        None => registry.rights.identities().into_iter().cloned().collect(),
+        Some(text) => {
+            let wanted: Selector = text
+                .parse()
+                .map_err(|error: crate::model::identity::SelectorError| error.to_string())?;
+            let is_known = registry.identity(&wanted).is_some()
+                || registry.rights.of(&wanted).next().is_some();
+            if !is_known {
+                return Err(format!(
+                    "nothing is known of {wanted}: it has not acted; `credwatch identities` lists \
+                     those that are known"
+                ));
+            }
+            vec![wanted]
+        }
+    };
+    let mut answers: Vec<_> = wanted
+        .iter()
+        .map(|identity| least_privilege(registry, identity, needed, now))
+        .collect();
+    answers.sort_by_key(|of| std::cmp::Reverse(of.verdict));
+    Ok(answers)
 }

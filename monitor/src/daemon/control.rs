@@ -9,6 +9,7 @@ use super::offboard;
 use super::output::Stored;
 use super::reload::InForce;
 use super::restore::DeclaredIn;
+use super::rights;
 use super::rotation;
 use super::target::{self, TargetError};
 use crate::control::protocol::{Configuration, Delay, HookStatus, SinkStatus, Status};
@@ -120,6 +121,7 @@ pub(super) async fn answer(
         Request::Exceptions => Response::Exceptions(allow::all(core)),
         Request::Disallow { id } => allow::disallow(&id, core).await,
         Request::SafeToDelete { target } => offboard::safe_to_delete(target.as_deref(), core).await,
+        Request::Overprivileged { identity } => rights::overprivileged(identity.as_deref(), core),
         Request::Offboard {
             identity,
             reason,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::digests::Digests;
 use super::enrich::Enricher;
 use super::exposure;
 use super::followed::{Followed, is_opaque};
@@ -82,12 +83,17 @@ impl<O: Output> Core<O> {
         key: Arc<FingerprintKey>,
         state_dir: &Path,
     ) -> anyhow::Result<Self> {
+        let digests = config.detection.has_digests().then(Digests::start);
         Ok(Self {
             detector: Detector::new(config.detection.clone()),
             output,
             sensor,
             watch,
-            enricher: Enricher::new(Arc::clone(&key), config.sensor.job_environment),
+            enricher: Enricher::new(
+                Arc::clone(&key),
+                config.sensor.job_environment,
+                digests.transpose()?,
+            ),
             holders,
             key,
             events: 0,
@@ -105,6 +111,14 @@ impl<O: Output> Core<O> {
     /// Goes by another configuration from now on; `search` replaces the one that runs.
     pub(super) fn go_by(&mut self, config: &Config, search: Option<WatchHandle>) {
         self.detector.go_by(config.detection.clone());
+        if config.detection.has_digests() {
+            let processes = &self.detector.state.processes;
+            let living = processes.living().map(|(process, _)| process);
+            let living = living.filter_map(|of| Some((&of.task, of.exe()?)));
+            if let Err(error) = self.enricher.take_digests(living) {
+                tracing::error!(%error, "digests of programs cannot be taken, and allow nothing");
+            }
+        }
         let Some(search) = search else { return };
         for directory in &self.directories {
             search.add_directory(directory.clone());

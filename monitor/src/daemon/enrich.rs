@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::accounts::Accounts;
 use super::containers::Containers;
+use super::digests::Digests;
 use super::jobs::Jobs;
 use super::programs::Programs;
 use crate::credential::FingerprintKey;
@@ -30,6 +31,8 @@ pub(super) struct Enricher {
     accounts: Accounts,
     cgroups: HashMap<u64, Seen>,
     containers: Containers,
+    /// `None` where no digest is configured.
+    digests: Option<Digests>,
     /// `None` where environments are not to be read.
     jobs: Option<Jobs>,
     missed: HashMap<u64, Instant>,
@@ -59,11 +62,16 @@ struct Hierarchies {
 }
 
 impl Enricher {
-    pub(super) fn new(key: Arc<FingerprintKey>, reads_jobs: bool) -> Self {
+    pub(super) fn new(
+        key: Arc<FingerprintKey>,
+        reads_jobs: bool,
+        digests: Option<Digests>,
+    ) -> Self {
         Self {
             accounts: Accounts::default(),
             cgroups: HashMap::new(),
             containers: Containers::new(key),
+            digests,
             jobs: reads_jobs.then(Jobs::default),
             missed: HashMap::new(),
             hierarchies: Hierarchies::find(),
@@ -71,17 +79,45 @@ impl Enricher {
         }
     }
 
+    /// Takes digests from now on, also of the programs that run already.
+    ///
+    /// # Errors
+    /// When the system has no room for the threads.
+    pub(super) fn take_digests<'a>(
+        &mut self,
+        running: impl Iterator<Item = (&'a Task, &'a str)>,
+    ) -> std::io::Result<()> {
+        if self.digests.is_some() {
+            return Ok(());
+        }
+        let mut digests = Digests::start()?;
+        for (task, path) in running {
+            // Nothing is known yet that could be taken back.
+            let _ = digests.runs(task, path, false);
+        }
+        self.digests = Some(digests);
+        Ok(())
+    }
+
     /// What has to be known before this record, with the record's time.
     pub(super) fn before(&mut self, record: &Record) -> Vec<Record> {
         let mut facts = Vec::new();
         self.containers.look_again(&mut facts);
-        if let Fact::Exec { task, path }
+        if let Some(digests) = &mut self.digests {
+            facts.extend(digests.ready());
+        }
+        if let Fact::Exec { task, path, .. }
         | Fact::Running {
             task,
             path: Some(path),
+            ..
         } = &record.fact
         {
             facts.extend(self.programs.tell(task, path));
+            if let Some(digests) = &mut self.digests {
+                let is_start = matches!(record.fact, Fact::Exec { .. });
+                facts.extend(digests.runs(task, path, is_start));
+            }
         }
         match &record.fact {
             Fact::IdentityChange { task, uid } => {
@@ -99,6 +135,7 @@ impl Enricher {
             | Fact::Connect { task, .. }
             | Fact::UnixConnect { task, .. }
             | Fact::KeyRead { task, .. }
+            | Fact::CapabilityUse { task, .. }
             | Fact::Capped { task, .. } => self.task(task, &mut facts),
             Fact::Located(located) => self.user(located.uid, &mut facts),
             Fact::MemoryAccess { task, target, .. } => {
@@ -111,7 +148,7 @@ impl Enricher {
             match &record.fact {
                 Fact::Fork { task } => jobs.forked(task),
                 Fact::Exit { task } => jobs.ended(task),
-                Fact::Exec { task, path } => facts.extend(jobs.started(task, path)),
+                Fact::Exec { task, path, .. } => facts.extend(jobs.started(task, path)),
                 _ => {}
             }
         }

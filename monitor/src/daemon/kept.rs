@@ -112,9 +112,11 @@ impl Core<Stored> {
         let removals = registry.offboarding.take_unstored().into_iter();
         let removals = removals
             .map(|(selector, removal)| Keep::Removal(selector, removal.map(|of| (of.at, of.uid))));
+        let rights = registry.rights.take_unstored().into_iter();
+        let rights = rights.map(|(identity, exe, of)| Keep::Rights(identity, exe, of));
         let ledger = unstored.ledger.into_iter().map(Keep::Ledger);
         let patterns = unstored.patterns.into_iter().map(Keep::Pattern);
-        let keep = ledger.chain(patterns).chain(removals);
+        let keep = ledger.chain(patterns).chain(removals).chain(rights);
         self.output.keep(keep.map(write).collect());
     }
 }
@@ -134,5 +136,6 @@ pub(super) fn facts(snapshot: &Snapshot) -> impl Iterator<Item = Fact> + use<'_>
         at: *at,
         uid: *uid,
     });
-    ledger.chain(patterns).chain(removals)
+    let rights = kept.rights.iter().cloned().map(Fact::Rights);
+    ledger.chain(patterns).chain(removals).chain(rights)
 }

@@ -58,6 +58,11 @@ pub(super) fn say_behind(response: &mut Response) {
             of.add_behind();
         }
     }
+    if let Response::Overprivileged(answers) = response {
+        for of in answers {
+            of.add_behind();
+        }
+    }
 }
 
 /// What is retired, revoked or expired, and what is quiet for long enough to ask.

@@ -26,7 +26,7 @@ const FOR_THE_GROUP: Capability = Capability::CAP_CHOWN;
 const FOR_OLD_KERNELS: Capability = Capability::CAP_NET_ADMIN;
 /// To read in /proc which program a process runs that has more rights than this one: under
 /// lockdown=confidentiality, where no program of the kernel half may read its path. And to read the
-/// environment of processes of others, where that is configured.
+/// environment of processes of others, or the very file that they run, where that is configured.
 const FOR_PROC: Capability = Capability::CAP_SYS_PTRACE;
 /// The kernel ends others first when memory runs out, and this daemon before it ends nothing: from
 /// -1000 (never) to 1000. The daemon's own tables are bounded.
@@ -35,7 +35,7 @@ const OOM_SCORE: &str = "-900";
 /// Drops every other capability of this thread and of what it starts, and gives up what it could
 /// gain. Call it before the first thread: each has its own. What cannot be done is a line in the
 /// log, for the daemon works all the same.
-pub(super) fn keep_what_is_needed(group: Option<&str>, environments: bool) {
+pub(super) fn keep_what_is_needed(group: Option<&str>, reads_processes: bool) {
     // Before the capability that this needs is gone. Where even root has it not, the unit sets it.
     if let Err(error) = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE) {
         tracing::info!(%error, "the kernel may end this daemon when memory runs out");
@@ -44,7 +44,7 @@ pub(super) fn keep_what_is_needed(group: Option<&str>, environments: bool) {
     let mut needed = CapsHashSet::from(NEEDED);
     needed.extend(group.map(|_| FOR_THE_GROUP));
     needed.extend(sensor::needs_net_admin().then_some(FOR_OLD_KERNELS));
-    let from_proc = environments || sensor::reads_paths_from_proc();
+    let from_proc = reads_processes || sensor::reads_paths_from_proc();
     needed.extend(from_proc.then_some(FOR_PROC));
     let steps = [
         (

@@ -59,7 +59,7 @@ fn at(task: &Task, path: &Path) -> Option<Metadata> {
 }
 
 /// Whether metadata speaks of an inode that the kernel half named by its file system's own device.
-fn is(metadata: &Metadata, file: FileId, path: &Path) -> bool {
+pub(super) fn is(metadata: &Metadata, file: FileId, path: &Path) -> bool {
     metadata.ino() == file.ino && (metadata.dev() == file.dev || is_mounted(file.dev, path))
 }
 

@@ -27,7 +27,10 @@ use crate::storage::{Mode, Snapshot, Store};
 /// When nothing can be watched, or the file cannot be written.
 pub fn record(args: &RecordArgs) -> CommandResult {
     let config = startup::load_config(args.config.as_deref())?;
-    privileges::keep_what_is_needed(None, config.sensor.job_environment);
+    privileges::keep_what_is_needed(
+        None,
+        config.sensor.job_environment || config.detection.has_digests(),
+    );
     startup::runtime()?.block_on(recording(args, config))
 }
 

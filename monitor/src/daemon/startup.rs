@@ -48,7 +48,9 @@ pub fn run(options: &RunOptions) -> CommandResult {
     let config = load_config(options.config.as_deref())?;
     privileges::keep_what_is_needed(
         config.control.group.as_deref(),
-        config.sensor.job_environment || config.discovery.environments,
+        config.sensor.job_environment
+            || config.discovery.environments
+            || config.detection.has_digests(),
     );
     let runtime = runtime()?;
     let result = runtime.block_on(daemon(options, &config));

@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
 use monitor_common::{
-    CappedRecord, CloseRecord, ConnectRecord, DnsRecord, FileKey, FileRecord, FlowKey, FlowRecord,
-    Header, Hook, IdentityRecord, KeyRecord, MemoryRecord, NamedFileRecord, ProcessRecord,
-    SeenName, TaskInfo, TaskRecord, UnixRecord, began, kind, way,
+    CapabilityRecord, CappedRecord, CloseRecord, ConnectRecord, DnsRecord, FileKey, FileRecord,
+    FlowKey, FlowRecord, Header, Hook, IdentityRecord, KeyRecord, MemoryRecord, NamedFileRecord,
+    ProcessRecord, SeenName, TaskInfo, TaskRecord, UnixRecord, began, kind, way,
 };
 use zerocopy::FromBytes;
 
@@ -14,8 +14,8 @@ use super::clock::Clock;
 use super::names::DnsBytes;
 use super::path::forward;
 use crate::model::{
-    Access, Direction, Fact, FileId, Flow, MacAddress, MemoryAccess, Protocol, Record, Task,
-    Timestamp, Traffic,
+    Access, CapabilitySet, Direction, Fact, FileId, Flow, MacAddress, MemoryAccess, Protocol,
+    Record, Task, Timestamp, Traffic,
 };
 
 /// What a record says.
@@ -159,6 +159,7 @@ pub fn decode(bytes: &Bytes, clock: &Clock) -> Result<Decoded, DecodeError> {
             Fact::Running {
                 task: task(&record.task, clock),
                 path,
+                permitted: Some(CapabilitySet(record.permitted)),
             }
         }
         kind::EXEC => {
@@ -166,6 +167,7 @@ pub fn decode(bytes: &Bytes, clock: &Clock) -> Result<Decoded, DecodeError> {
             Fact::Exec {
                 task: task(&record.task, clock),
                 path: forward(&record.path),
+                permitted: Some(CapabilitySet(record.permitted)),
             }
         }
         kind::FORK => {
@@ -273,6 +275,15 @@ pub fn decode(bytes: &Bytes, clock: &Clock) -> Result<Decoded, DecodeError> {
                 serial: record.serial,
                 description: (!description.is_empty()).then_some(description),
                 owner: (record.owner != u32::MAX).then_some(record.owner),
+            }
+        }
+        kind::CAPABILITY => {
+            let record: CapabilityRecord = body(bytes, header.kind)?;
+            Fact::CapabilityUse {
+                task: task(&record.task, clock),
+                // Those that no set has room for are none.
+                capability: u8::try_from(record.capability).unwrap_or(u8::MAX),
+                exact: record.exact != 0,
             }
         }
         kind::CAPPED => {
@@ -494,8 +505,8 @@ mod tests {
             if fit && raw.len() >= 2 {
                 raw[..2].copy_from_slice(&kind.to_ne_bytes());
                 let sizes = [
-                    0, 904, 904, 128, 128, 152, 152, 936, 936, 160, 144, 176, 136, 152, 152, 152, 240,
-                    200, 144, 1_280, 104,
+                    0, 912, 912, 128, 128, 152, 152, 936, 936, 160, 144, 176, 136, 152, 152, 152, 240,
+                    200, 144, 1_280, 104, 136,
                 ];
                 raw.resize(sizes[usize::from(kind)], 0xa5);
             }

@@ -152,7 +152,7 @@ impl Detector {
     }
 
     /// The account of a uid when it is a machine's.
-    fn machine_account(&self, uid: u32) -> Option<Selector> {
+    pub(super) fn machine_account(&self, uid: u32) -> Option<Selector> {
         let host = &self.state.host;
         let selector = crate::attribution::unix_selectors(uid, host).next()?;
         let by_class = host

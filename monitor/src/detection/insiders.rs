@@ -80,13 +80,9 @@ impl Detector {
 
     /// Whether one of these patterns is about this actor.
     pub(super) fn is_one_of(&self, actor: &Actor, patterns: &[ActorPattern]) -> bool {
-        patterns.iter().any(|pattern| {
-            let selectors = &mut actor.selectors.iter();
-            selectors.any(|selector| pattern.matches_selector(selector))
-                || actor.exe.as_deref().is_some_and(|exe| {
-                    pattern.matches_exe(exe) && self.state.host.has_program(actor.task.exe, exe)
-                })
-        })
+        let program = self.program_of(actor);
+        let mut patterns = patterns.iter();
+        patterns.any(|pattern| pattern.matches(&actor.selectors, program))
     }
 
     /// Whether an actor runs one of these programs of the system. A `*` at the end of a name stands

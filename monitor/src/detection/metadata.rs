@@ -6,6 +6,7 @@ use super::Detector;
 use super::describe;
 use super::fold::{Cause, Finding};
 use crate::attribution::Actor;
+use crate::config::ProgramOf;
 use crate::model::{DetectionId, Timestamp};
 
 /// Where clouds hand out credentials: AWS, Azure, GCP and OCI instances; ECS tasks; EKS pods;
@@ -38,7 +39,11 @@ impl Detector {
             return;
         }
         let allowed = &self.settings.metadata_service;
-        if allowed.allows(&actor.selectors, actor.exe.as_deref()) {
+        let program = ProgramOf {
+            exe: actor.exe.as_deref(),
+            ..self.program_of(actor)
+        };
+        if allowed.allows(&actor.selectors, program) {
             return;
         }
         let id = DetectionId::MetadataService;

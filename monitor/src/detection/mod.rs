@@ -24,10 +24,12 @@ mod memory;
 mod metadata;
 mod observed;
 mod outsider;
+mod overprivileged;
 mod person;
 mod reuse;
 mod sockets;
 mod system;
+mod undigested;
 mod usual;
 
 use std::collections::BTreeMap;
@@ -90,6 +92,8 @@ pub struct Detector {
     woken: Vec<Finding>,
     /// When it was last looked for credentials that live too long.
     reviewed: Option<Timestamp>,
+    /// When it was last looked for rights that are not used.
+    rights_reviewed: Option<Timestamp>,
     harvests: harvest::Harvests,
     /// What operators allowed.
     pub exceptions: Exceptions,
@@ -97,6 +101,8 @@ pub struct Detector {
     sessions: human::Sessions,
     leaks: leaked::Leaks,
     accounts: account::Accounts,
+    /// What waits for the digest of its program.
+    undigested: Vec<undigested::Undigested>,
 }
 
 impl Detector {
@@ -111,11 +117,13 @@ impl Detector {
             stale: life_holders::Stale::new(),
             woken: Vec::new(),
             reviewed: None,
+            rights_reviewed: None,
             harvests: harvest::Harvests::default(),
             exceptions: Exceptions::default(),
             sessions: human::Sessions::default(),
             leaks: leaked::Leaks::default(),
             accounts: account::Accounts::default(),
+            undigested: Vec::new(),
         }
     }
 
@@ -124,6 +132,11 @@ impl Detector {
         self.folds
             .set_limits(settings.fold_quiet, settings.fold_max);
         self.settings = settings;
+    }
+
+    /// For how long an identity is watched before a right of it is called unused.
+    pub fn observation(&self) -> std::time::Duration {
+        self.settings.overprivileged.observation
     }
 
     /// How long things last, by the configuration.
@@ -171,8 +184,14 @@ impl Detector {
                 self.forget_followed(&left, &mut outcome);
             }
             Fact::Registry(change) => self.change(change, now, &mut outcome),
-            Fact::Running { task, path } => {
+            Fact::Running {
+                task,
+                path,
+                permitted,
+            } => {
                 self.state.processes.running(task, path.as_deref(), now);
+                let actor = Actor::of(task, &self.state.processes, &self.state.host);
+                self.note_given(&actor, *permitted, false, now);
             }
             Fact::Fork { task } => self.state.processes.forked(task, now),
             Fact::Exit { task } => {
@@ -181,16 +200,29 @@ impl Detector {
                 self.settle_exited(task, &mut findings);
                 self.stale_ended(task.key());
             }
-            Fact::Exec { task, path } => {
+            Fact::Exec {
+                task,
+                path,
+                permitted,
+            } => {
                 self.state.processes.started(task, Some(path), now);
                 self.state.registry.held.release(task.key());
                 let actor = self.actor(task, &mut outcome, now);
                 self.note_changer(&actor, now);
+                self.note_given(&actor, *permitted, true, now);
                 self.retired_identity(&actor, identity::Act::Exec, None, now, &mut findings);
                 self.human_use(&actor, None, now, &mut findings);
             }
             Fact::IdentityChange { task, uid } => {
                 self.identity_change(task, *uid, now, &mut findings);
+            }
+            Fact::CapabilityUse {
+                task,
+                capability,
+                exact,
+            } => {
+                let actor = Actor::of(task, &self.state.processes, &self.state.host);
+                self.note_used(&actor, *capability, *exact);
             }
             Fact::FileAccess { count: 0, .. } => {}
             Fact::FileAccess {
@@ -294,6 +326,7 @@ impl Detector {
                 owner,
                 mode,
             } => self.state.host.set_program(*file, path, *owner, *mode),
+            Fact::ProgramDigest { file, digest } => self.state.host.set_digest(*file, *digest),
             Fact::Capped { count: 0, .. } => {}
             Fact::Capped { hook, task, count } => {
                 let actor = self.actor(task, &mut outcome, now);
@@ -306,6 +339,7 @@ impl Detector {
             Fact::Succeeded(succession) => {
                 self.state.registry.rotations.insert(succession.clone());
             }
+            Fact::Rights(program) => self.state.registry.rights.restore(program.clone()),
             Fact::Rhythm(rhythm) => self.state.registry.rhythms.restore(rhythm.clone()),
             Fact::FirstFound { fingerprint, at } => {
                 self.state.registry.first_found(fingerprint, *at);
@@ -314,6 +348,7 @@ impl Detector {
             Fact::Tick => {
                 self.end_windows(now, &mut findings, &mut outcome);
                 self.review(now, &mut findings, &mut outcome);
+                self.review_rights(now, &mut findings, &mut outcome);
             }
             Fact::SocketClose { .. } => {}
             Fact::Holds {
@@ -350,6 +385,8 @@ impl Detector {
         findings.append(&mut self.woken);
         self.observe(record, held);
         self.leave_to_human_use(&mut findings, now);
+        self.await_digests(record, &mut findings);
+        self.settle_undigested(now, &mut findings);
         for finding in findings {
             if !self.settings.enabled(finding.alert.id) || self.is_allowed(&finding, now) {
                 continue;
@@ -380,6 +417,7 @@ impl Detector {
     pub fn finish(&mut self) -> Vec<Alert> {
         let mut findings = Vec::new();
         self.settle_all(&mut findings);
+        self.settle_all_undigested(&mut findings);
         let mut alerts = Vec::new();
         for finding in findings {
             let now = finding.alert.time;

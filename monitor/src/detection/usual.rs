@@ -148,13 +148,9 @@ impl Detector {
             return false;
         };
         let owner = entry.declared.as_ref().and_then(|said| said.owner.as_ref());
-        let paths = || entry.locations.iter().map(|(path, _)| path.as_path());
-        let by_list = self.settings.declared_users.iter().any(|declared| {
-            let mut of = declared.credentials.iter();
-            of.any(|pattern| pattern.matches(fingerprint, paths()))
-                && self.is_one_of(actor, &declared.allowed)
-        });
-        by_list
+        let program = self.program_of(actor);
+        let mut declared = self.declared_users(fingerprint);
+        declared.any(|pattern| pattern.matches(&actor.selectors, program))
             || owner.is_some_and(|owner| actor.selectors.contains(owner))
             || self.is_one_of(actor, &self.settings.users.allowed)
     }

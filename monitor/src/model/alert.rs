@@ -56,6 +56,7 @@ detections! {
     Reuse = "CW-210",
     WrongEnvironment = "CW-211",
     LeakedByPlace = "CW-213",
+    Overprivileged = "CW-214",
     HookFailed = "CW-901",
     EventsLost = "CW-902",
     NotWatched = "CW-903",

@@ -9,9 +9,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Account, AccountChange, Container, Credential, CredentialState, CredentialUser, Exception,
-    FileId, Fingerprint, Flow, Gap, HeldIn, KernelKey, Learning, Ledger, LocatedFile, Origin,
-    Relied, Rhythm, Selector, Succession, Task, Timestamp, Usage, UsePattern,
+    Account, AccountChange, CapabilitySet, Container, Credential, CredentialState, CredentialUser,
+    Exception, FileId, Fingerprint, Flow, Gap, HeldIn, KernelKey, Learning, Ledger, LocatedFile,
+    Origin, ProgramRights, Relied, Rhythm, Selector, Sha256Digest, Succession, Task, Timestamp,
+    Usage, UsePattern,
 };
 
 /// A fact and when it happened.
@@ -34,6 +35,9 @@ pub enum Fact {
         task: Task,
         /// Its executable's path, where it could be read.
         path: Option<String>,
+        /// The capabilities that it has, in use or not, where the kernel told them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        permitted: Option<CapabilitySet>,
     },
     /// A process replaced its program.
     Exec {
@@ -41,6 +45,19 @@ pub enum Fact {
         task: Task,
         /// The new executable's path in the kernel's own words.
         path: String,
+        /// The capabilities that it has, in use or not, where the kernel told them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        permitted: Option<CapabilitySet>,
+    },
+    /// A process used a capability, for the first time since its program began.
+    CapabilityUse {
+        /// The process.
+        task: Task,
+        /// Which.
+        capability: u8,
+        /// Whether a use is told here from a question that the kernel asks for its own purposes:
+        /// if not, `CAP_SYS_ADMIN` is never told, because it is asked for all the time.
+        exact: bool,
     },
     /// A process was made.
     Fork {
@@ -215,6 +232,13 @@ pub enum Fact {
         /// Permission bits, `0o7777` at most.
         mode: u32,
     },
+    /// The digest of what lies in a program's inode, where the configuration names any.
+    ProgramDigest {
+        /// The program's inode, as processes that run it carry it.
+        file: FileId,
+        /// `None` where it was written to: what was known of it holds no more.
+        digest: Option<Sha256Digest>,
+    },
     /// Discovery found a file with credentials, or found it changed.
     Located(LocatedFile),
     /// A file with credentials is no longer where it was.
@@ -317,6 +341,8 @@ pub enum Fact {
     Observed(Ledger),
     /// How a credential or an identity was used, from before.
     Pattern(UsePattern),
+    /// What a program of an identity was given and used, from before.
+    Rights(ProgramRights),
     /// An account of this host is new, is gone, or can be used in another way than before.
     Account(AccountChange),
     /// The file that makes a unit of systemd came, or went.
@@ -377,6 +403,7 @@ impl Fact {
             | Self::MemoryAccess { task, .. }
             | Self::KeyRead { task, .. }
             | Self::IdentityChange { task, .. }
+            | Self::CapabilityUse { task, .. }
             | Self::Holds { task, .. }
             | Self::Capped { task, .. } => Some(task),
             _ => None,

@@ -6,6 +6,7 @@ pub mod account;
 pub mod account_change;
 pub mod alert;
 pub mod backend;
+pub mod capability_set;
 pub mod container;
 pub mod credential;
 pub mod device;
@@ -16,6 +17,8 @@ pub mod identity;
 pub mod life;
 pub mod observed;
 pub mod path;
+pub mod rights;
+pub mod sha256;
 pub mod system_file;
 pub mod task;
 pub mod time;
@@ -29,6 +32,7 @@ pub use alert::{
     DetectionId, Evidence, Severity,
 };
 pub use backend::{Backend, Capability};
+pub use capability_set::CapabilitySet;
 pub use container::Container;
 pub use credential::{
     Credential, CredentialKind, CredentialState, FileId, Fingerprint, LocatedFile,
@@ -40,6 +44,8 @@ pub use held::{HeldIn, KernelKey, is_history};
 pub use identity::Selector;
 pub use life::{Rhythm, Succession};
 pub use observed::{Blindness, Hole, Ledger, UsePattern};
+pub use rights::ProgramRights;
+pub use sha256::Sha256Digest;
 pub use system_file::SystemFile;
 pub use task::{ProcessKey, Task};
 pub use time::Timestamp;

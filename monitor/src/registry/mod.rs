@@ -1,5 +1,6 @@
 //! Which credentials and identities there are, in which state, and how they were used. Pure.
 
+mod answer;
 mod devices;
 mod entry;
 mod files;
@@ -7,17 +8,22 @@ mod guarded;
 mod held;
 mod observed;
 mod offboarding;
+mod overprivileged;
 mod owner;
 mod rhythm;
+mod rights;
 mod rotation;
 mod safe_to_delete;
 mod usage;
 mod users;
+mod watched;
+mod words;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use answer::{Reason, Verdict};
 pub use devices::{DEVICES, Destination, Device, Devices, Use};
 use entry::Departed;
 pub use entry::{CredentialEntry, Declared, IdentityEntry, Standing};
@@ -28,12 +34,17 @@ use guarded::GuardedFiles;
 pub use held::{Held, HeldAt};
 pub use observed::{Observed, Unstored};
 pub use offboarding::{Belonging, Offboarding, Owned, Removal, Since, is_ended};
+pub use overprivileged::{
+    GivenBy, GivenCapabilities, GivenCredential, LeastPrivilege, ProgramView, least_privilege,
+};
 pub use owner::OwnerFrom;
 pub use rhythm::{Rhythms, Silence};
+pub use rights::{Rights, Run};
 pub use rotation::{Rotation, Rotations, Successor};
-pub use safe_to_delete::{Assessment, Holder, Living, Reason, Requirements, Verdict, assess, span};
+pub use safe_to_delete::{Assessment, Holder, Living, Requirements, assess};
 pub use usage::{UsageMap, UseSummary};
 pub use users::{FileOwner, Learned, Users, is_same_identity};
+pub use words::span;
 
 use crate::model::{
     Credential, CredentialKind, CredentialState, FileId, Fingerprint, Flow, LocatedFile,
@@ -70,6 +81,8 @@ pub struct Registry {
     pub offboarding: Offboarding,
     /// What devices of the network do.
     pub devices: Devices,
+    /// What programs were given, and used.
+    pub rights: Rights,
 }
 
 /// Most files that are remembered after they went: they matter for seconds.

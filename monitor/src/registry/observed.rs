@@ -32,6 +32,7 @@ const NOT_OF_CREDENTIALS: &[&str] = &[
     "key_read",
     "file_write",
     "file_denied",
+    "capability_use",
     "inotify",
     "process_exec",
     "process_fork",
@@ -54,9 +55,34 @@ const NOT_OF_IDENTITIES: &[&str] = &[
     "file_fault",
     "file_write",
     "file_denied",
+    "capability_use",
     "inotify",
     "process_exit",
     "running_tasks",
+];
+/// Hooks and queues whose losses hide neither what a program was given nor what it uses of it.
+const NOT_OF_CAPABILITIES: &[&str] = &[
+    "connect4",
+    "connect6",
+    "sendmsg4",
+    "sendmsg6",
+    "dns",
+    "socket_close",
+    "unix_connect",
+    "memory_access",
+    "key_read",
+    "file_open",
+    "file_read",
+    "file_change",
+    "file_direct",
+    "file_map",
+    "file_fault",
+    "file_write",
+    "file_denied",
+    "inotify",
+    "process_fork",
+    "process_exit",
+    "identity_change",
 ];
 
 /// Hooks and queues by whose losses acts of devices are hidden, and nobody else's. An interface that
@@ -278,8 +304,17 @@ impl Ledger {
     /// The times in which a use of something could have gone unseen, up to `now`, by their beginning
     /// and apart from each other.
     pub fn unseen(&self, subject: &Target, now: Timestamp) -> Vec<(Timestamp, Timestamp)> {
+        self.unseen_in(|hole| hole.hides(subject), now)
+    }
+
+    /// The same for what some of the holes hide.
+    pub fn unseen_in(
+        &self,
+        hides: impl Fn(&Hole) -> bool,
+        now: Timestamp,
+    ) -> Vec<(Timestamp, Timestamp)> {
         let mut spans: Vec<(Timestamp, Timestamp)> = Vec::new();
-        let mut holes: Vec<_> = self.holes.iter().filter(|of| of.hides(subject)).collect();
+        let mut holes: Vec<_> = self.holes.iter().filter(|hole| hides(hole)).collect();
         holes.sort_by_key(|hole| hole.from);
         for hole in holes {
             let end = hole.to.unwrap_or(now).min(now);
@@ -305,11 +340,25 @@ impl Hole {
             Target::Credential(_) | Target::Path(_) => NOT_OF_CREDENTIALS,
             Target::Identity(_) => NOT_OF_IDENTITIES,
         };
+        self.hides_by(|hook| {
+            is_of_devices(hook) == is_device && (is_device || !harmless.contains(&hook))
+        })
+    }
+
+    /// Whether a capability could have been given or used unseen in it.
+    pub fn hides_capabilities(&self) -> bool {
+        self.hides_by(|hook| !is_of_devices(hook) && !NOT_OF_CAPABILITIES.contains(&hook))
+    }
+
+    /// Whether this is the hook that is not in place at present, so that nothing it would tell is seen.
+    pub fn is_blind_to_capabilities(&self) -> bool {
+        self.to.is_none()
+            && matches!(&self.cause, Blindness::Hook { hook } if hook == "capability_use")
+    }
+
+    fn hides_by(&self, hides: impl Fn(&str) -> bool) -> bool {
         match &self.cause {
-            Blindness::Lost { hook } | Blindness::Hook { hook } => {
-                let hides = !harmless.contains(&hook.as_str());
-                is_of_devices(hook) == is_device && (is_device || hides)
-            }
+            Blindness::Lost { hook } | Blindness::Hook { hook } => hides(hook),
             _ => true,
         }
     }

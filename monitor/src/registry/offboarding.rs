@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Registry;
-use super::safe_to_delete::watched;
+use super::watched::watched;
 use crate::model::{
     CredentialKind, CredentialState, Fingerprint, LocatedFile, Selector, Target, Timestamp,
 };

@@ -167,10 +167,10 @@ impl Drain {
                         *target = found;
                     }
                 }
-                Fact::Exec { task, path } if path.is_empty() => {
+                Fact::Exec { task, path, .. } if path.is_empty() => {
                     *path = actor::executable(task).unwrap_or_default();
                 }
-                Fact::Running { task, path } if path.is_none() => {
+                Fact::Running { task, path, .. } if path.is_none() => {
                     *path = actor::executable(task);
                 }
                 _ => {}

@@ -11,7 +11,9 @@ use proptest::prelude::*;
 
 use super::samples::{alert, some_of_each, writes};
 use super::{Keep, Kept, Mode, Run, Snapshot, StorageError, StorageHandle, Store, Write};
-use crate::model::{Alert, AlertStatus, CredentialUser, Learning, Succession, Timestamp, Usage};
+use crate::model::{
+    Alert, AlertStatus, CredentialUser, Learning, ProgramRights, Succession, Timestamp, Usage,
+};
 
 /// What a database should hold after `writes`, by other means.
 fn expected(writes: &[Write]) -> (Snapshot, Vec<Alert>) {
@@ -172,6 +174,13 @@ fn keep_in(kept: &mut Kept, keep: &Keep) {
             let new = removal.map(|(at, uid)| (selector.clone(), at, uid));
             kept.removals.extend(new);
             kept.removals.sort();
+        }
+        Keep::Rights(identity, exe, program) => {
+            let same = |of: &ProgramRights| of.identity == *identity && of.exe == *exe;
+            kept.rights.retain(|of| !same(of));
+            kept.rights.extend(program.clone());
+            kept.rights
+                .sort_by(|a, b| (&a.identity, &a.exe).cmp(&(&b.identity, &b.exe)));
         }
     }
 }

@@ -4,11 +4,12 @@
 use rusqlite::Row;
 
 use super::load::{in_column, name, selector_of, time};
-use super::values::{count, name_of};
+use super::values::{bits, count, name_of};
 use super::write::{Failure, prepare};
 use super::{Result, Store};
 use crate::model::{
-    AccountState, Blindness, Fingerprint, Hole, Ledger, Selector, Target, Timestamp, UsePattern,
+    AccountState, Blindness, CapabilitySet, Fingerprint, Hole, Ledger, ProgramRights, Selector,
+    Target, Timestamp, UsePattern,
 };
 
 /// One thing to be kept.
@@ -25,6 +26,8 @@ pub enum Keep {
     /// An identity is gone from the host, since when and with which uid; `None` once that is
     /// settled.
     Removal(Selector, Option<(Timestamp, Option<u32>)>),
+    /// What a program of an identity was given and used; `None` where that is forgotten.
+    Rights(Selector, String, Option<ProgramRights>),
 }
 
 /// All that is kept.
@@ -40,6 +43,8 @@ pub struct Kept {
     pub units: Vec<String>,
     /// Identities that are gone, since when and with which uid.
     pub removals: Vec<(Selector, Timestamp, Option<u32>)>,
+    /// What programs were given and used, by identity and path.
+    pub rights: Vec<ProgramRights>,
 }
 
 pub(super) fn keep(to: &rusqlite::Connection, keep: &Keep) -> Result<(), Failure> {
@@ -82,6 +87,32 @@ pub(super) fn keep(to: &rusqlite::Connection, keep: &Keep) -> Result<(), Failure
         Keep::Removal(selector, Some((at, uid))) => {
             let sql = "INSERT OR REPLACE INTO removal (selector, at, uid) VALUES (?1, ?2, ?3)";
             prepare(to, sql)?.execute((selector.as_str(), at.0, uid))?;
+            Ok(())
+        }
+        Keep::Rights(identity, exe, None) => {
+            let sql = "DELETE FROM program_rights WHERE identity = ?1 AND exe = ?2";
+            prepare(to, sql)?.execute((identity.as_str(), exe))?;
+            Ok(())
+        }
+        Keep::Rights(identity, exe, Some(of)) => {
+            prepare(
+                to,
+                "INSERT OR REPLACE INTO program_rights
+                     (identity, exe, uid, gid, given, ever_given, used, since, started, last)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute((
+                identity.as_str(),
+                exe,
+                of.uid,
+                of.gid,
+                bits(of.given.0),
+                bits(of.ever_given.0),
+                bits(of.used.0),
+                of.since.0,
+                of.started.map(|at| at.0),
+                of.last.0,
+            ))?;
             Ok(())
         }
     }
@@ -178,6 +209,12 @@ impl Store {
                 [],
                 |row| Ok((selector_of(row, 0)?, Timestamp(row.get(1)?), row.get(2)?)),
             )?,
+            rights: self.rows(
+                "SELECT identity, exe, uid, gid, given, ever_given, used, since, started, last
+                 FROM program_rights ORDER BY identity, exe",
+                [],
+                rights_of,
+            )?,
         })
     }
 }
@@ -207,6 +244,24 @@ fn hole_of(row: &Row<'_>) -> rusqlite::Result<Hole> {
         from: Timestamp(row.get(0)?),
         to: time(row, 1)?,
         cause,
+    })
+}
+
+fn rights_of(row: &Row<'_>) -> rusqlite::Result<ProgramRights> {
+    let set = |column| {
+        Ok::<_, rusqlite::Error>(CapabilitySet(row.get::<_, i64>(column)?.cast_unsigned()))
+    };
+    Ok(ProgramRights {
+        identity: selector_of(row, 0)?,
+        exe: row.get(1)?,
+        uid: row.get(2)?,
+        gid: row.get(3)?,
+        given: set(4)?,
+        ever_given: set(5)?,
+        used: set(6)?,
+        since: Timestamp(row.get(7)?),
+        started: time(row, 8)?,
+        last: Timestamp(row.get(9)?),
     })
 }
 

@@ -12,10 +12,10 @@ use proptest::sample::select;
 use super::{Keep, Run, Write};
 use crate::model::alert::{AlertAncestor, AlertCredential, AlertDestination, AlertProcess};
 use crate::model::{
-    AccountState, Alert, AlertStatus, Blindness, Credential, CredentialKind, CredentialState,
-    CredentialUser, DetectionId, Evidence, Exception, FileId, Fingerprint, Hole, Learning, Ledger,
-    LocatedFile, PasswordField, RegistryChange, Rhythm, Selector, Severity, ShellClass, Succession,
-    Target, Timestamp, Usage, UsageKey, UsePattern,
+    AccountState, Alert, AlertStatus, Blindness, CapabilitySet, Credential, CredentialKind,
+    CredentialState, CredentialUser, DetectionId, Evidence, Exception, FileId, Fingerprint, Hole,
+    Learning, Ledger, LocatedFile, PasswordField, ProgramRights, RegistryChange, Rhythm, Selector,
+    Severity, ShellClass, Succession, Target, Timestamp, Usage, UsageKey, UsePattern,
 };
 
 const KINDS: &[CredentialKind] = &[
@@ -389,7 +389,28 @@ fn keep() -> impl Strategy<Value = Keep> {
         ("[ab]", any::<bool>()).prop_map(|(name, present)| Keep::Unit(name, present)),
         (selector(), option::of((time(), option::of(any::<u32>()))))
             .prop_map(|(selector, removal)| Keep::Removal(selector, removal)),
+        rights(),
     ]
+}
+
+fn rights() -> impl Strategy<Value = Keep> {
+    let times = (time(), option::of(time()), time());
+    let of = (any::<[u32; 2]>(), any::<[u64; 3]>(), times);
+    (selector(), "[ab/]{1,2}", option::of(of)).prop_map(|(identity, exe, of)| {
+        let rights = of.map(|([uid, gid], sets, (since, started, last))| ProgramRights {
+            identity: identity.clone(),
+            exe: exe.clone(),
+            uid,
+            gid,
+            given: CapabilitySet(sets[0]),
+            ever_given: CapabilitySet(sets[1]),
+            used: CapabilitySet(sets[2]),
+            since,
+            started,
+            last,
+        });
+        Keep::Rights(identity, exe, rights)
+    })
 }
 
 /// Any list of writes.

@@ -14,6 +14,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_users.sql"),
     include_str!("migrations/0005_offboard.sql"),
     include_str!("migrations/0006_units.sql"),
+    include_str!("migrations/0007_rights.sql"),
 ];
 
 /// How many migrations a database has been through.

@@ -153,6 +153,7 @@ fn ancestors_are_the_nearest_eight_and_outlive_their_end() {
     story.fact(Fact::Running {
         task: task.clone(),
         path: Some("/sbin/init".to_owned()),
+        permitted: None,
     });
     for pid in 101..=110 {
         let child = child_of(&task, pid);

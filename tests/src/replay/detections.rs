@@ -207,6 +207,7 @@ fn its_alert_says_everything() {
     story.fact(Fact::Running {
         task: shell,
         path: Some("/usr/bin/bash".to_owned()),
+        permitted: None,
     });
     story.read(&process(41));
     story.wait(3_600_000);

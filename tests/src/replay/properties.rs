@@ -5,11 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use monitor::config::DetectionConfig;
 use monitor::detection::Detector;
 use monitor::model::{
-    Access, Account, AccountClass, Alert, AlertStatus, Container, Credential, CredentialKind,
-    CredentialState, CredentialUser, DetectionId, Direction, Exception, Fact, FileId, Fingerprint,
-    Flow, Gap, HeldIn, KernelKey, Learning, LocatedFile, MacAddress, MemoryAccess, Origin,
-    Password, Protocol, Record, RegistryChange, Relied, Rhythm, Selector, Sender, Severity,
-    Succession, Target, Task, Timestamp, Traffic, Usage, UsageKey,
+    Access, Account, AccountClass, Alert, AlertStatus, CapabilitySet, Container, Credential,
+    CredentialKind, CredentialState, CredentialUser, DetectionId, Direction, Exception, Fact,
+    FileId, Fingerprint, Flow, Gap, HeldIn, KernelKey, Learning, LocatedFile, MacAddress,
+    MemoryAccess, Origin, Password, Protocol, Record, RegistryChange, Relied, Rhythm, Selector,
+    Sender, Severity, Sha256Digest, Succession, Target, Task, Timestamp, Traffic, Usage, UsageKey,
 };
 use monitor::recording::{self, Writer};
 use proptest::collection::vec;
@@ -48,6 +48,10 @@ fn task() -> impl Strategy<Value = Task> {
 
 fn uid() -> impl Strategy<Value = u32> {
     prop_oneof![4 => 998..1_001_u32, 1 => any::<u32>()]
+}
+
+fn permitted() -> impl Strategy<Value = Option<CapabilitySet>> {
+    option::of(any::<u64>().prop_map(CapabilitySet))
 }
 
 fn file() -> impl Strategy<Value = FileId> {
@@ -469,6 +473,9 @@ fn fact() -> impl Strategy<Value = Fact> {
         1 => (file(), path(), uid(), 0..0o10000_u32).prop_map(|(file, path, owner, mode)| {
             Fact::Program { file, path, owner, mode }
         }),
+        1 => (file(), option::of(any::<[u8; 32]>())).prop_map(|(file, digest)| {
+            Fact::ProgramDigest { file, digest: digest.map(Sha256Digest) }
+        }),
         2 => (any::<[u8; 4]>(), prop_oneof![text(), "[a-z]{1,3}\\.example"]).prop_map(|(address, name)| {
             Fact::Name { address: address.into(), name }
         }),
@@ -487,8 +494,15 @@ fn fact() -> impl Strategy<Value = Fact> {
         1 => known(),
         2 => held(),
         1 => Just(Fact::Tick),
-        2 => (task(), path()).prop_map(|(task, path)| Fact::Exec { task, path }),
-        1 => (task(), option::of(text())).prop_map(|(task, path)| Fact::Running { task, path }),
+        2 => (task(), path(), permitted()).prop_map(|(task, path, permitted)| {
+            Fact::Exec { task, path, permitted }
+        }),
+        1 => (task(), option::of(text()), permitted()).prop_map(|(task, path, permitted)| {
+            Fact::Running { task, path, permitted }
+        }),
+        2 => (task(), any::<u8>(), any::<bool>()).prop_map(|(task, capability, exact)| {
+            Fact::CapabilityUse { task, capability, exact }
+        }),
         2 => (task(), path(), option::of(uid())).prop_map(|(task, path, owner)| {
             Fact::UnixConnect { task, path, owner }
         }),

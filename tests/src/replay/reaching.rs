@@ -319,6 +319,7 @@ fn a_process_from_before_holds_what_its_program_is_known_to_use() {
     story.fact(Fact::Running {
         task: service.clone(),
         path: Some("/usr/bin/api".to_owned()),
+        permitted: None,
     });
     story.runs(&of_root(60), "/usr/bin/python3");
     story.reaches(&of_root(60), &service, MemoryAccess::ProcessVm, true);

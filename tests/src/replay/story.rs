@@ -128,6 +128,7 @@ impl Story {
         self.fact(Fact::Exec {
             task: task.clone(),
             path: path.to_owned(),
+            permitted: None,
         });
     }
 

@@ -89,6 +89,7 @@ catalog! {
     Reuse: cw210,
     WrongEnvironment: cw211,
     LeakedByPlace: cw213,
+    Overprivileged: cw214,
     HookFailed: cw901,
     EventsLost: cw902,
     NotWatched: cw903,

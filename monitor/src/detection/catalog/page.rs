@@ -15,11 +15,7 @@ const NHI: [(&str, &str, &str); 10] = [
         "Insecure authentication",
         "Not yet: a credential in the clear is seen on the wire only (CW-212), which this version does not read.",
     ),
-    (
-        "NHI5",
-        "Overprivileged NHI",
-        "Not yet: no alert, but a report of what was given and never used (CW-214).",
-    ),
+    ("NHI5", "Overprivileged NHI", ""),
     ("NHI6", "Insecure cloud deployment configurations", ""),
     ("NHI7", "Long-lived secrets", ""),
     ("NHI8", "Environment isolation", ""),

@@ -182,6 +182,7 @@ fn an_argument_is_a_leak_and_a_use_and_an_environment_is_a_use() {
     run.says(Fact::Exec {
         task: task(42),
         path: "/usr/bin/curl".into(),
+        permitted: None,
     });
     let holds = |place| Fact::Holds {
         task: task(42),

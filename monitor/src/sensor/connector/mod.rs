@@ -375,6 +375,7 @@ impl Connector {
                 wants.processes.then(|| Fact::Exec {
                     task,
                     path: path.unwrap_or_default(),
+                    permitted: None,
                 })
             }
             Event::Exit(thread) => {

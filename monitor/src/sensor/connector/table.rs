@@ -113,7 +113,11 @@ impl Tasks {
                 let (task, until) = self.identified(pid, &present, known.as_ref(), clock)?;
                 self.note(pid, &task, until, &present);
                 let path = present.executable.map(|executable| executable.path);
-                Some(Fact::Running { task, path })
+                Some(Fact::Running {
+                    task,
+                    path,
+                    permitted: None,
+                })
             })
     }
 

@@ -162,7 +162,7 @@ fn the_life_of_a_process_comes_out_in_order() {
         };
         assert_eq!((task.key(), *uid), (seen.key(), NOBODY));
         assert_eq!((task.uid, task.euid, task.gid), (own.uid, own.euid, NOBODY));
-        let Fact::Exec { task, path } = &exec.fact else {
+        let Fact::Exec { task, path, .. } = &exec.fact else {
             panic!("{exec:?}");
         };
         let sleep = std::fs::canonicalize("/bin/sleep").unwrap();
@@ -216,7 +216,11 @@ fn what_is_gone_before_it_is_looked_at_has_what_it_inherited() {
         ..inherited
     };
     let path = String::new();
-    let expected = Fact::Exec { task, path };
+    let expected = Fact::Exec {
+        task,
+        path,
+        permitted: None,
+    };
     assert_eq!(exec.fact, expected);
     let Fact::Exec { task, .. } = expected else {
         return;
@@ -509,7 +513,9 @@ fn every_running_process_is_told() {
     child.wait().unwrap();
     let find = |pid: u32| {
         running.iter().find_map(|fact| match fact {
-            Fact::Running { task, path } if task.pid == pid => Some((task.clone(), path.clone())),
+            Fact::Running { task, path, .. } if task.pid == pid => {
+                Some((task.clone(), path.clone()))
+            }
             _ => None,
         })
     };

@@ -187,6 +187,18 @@ pub(in crate::sensor) const HOOKS: &[HookSpec] = &[
         fix: TRAMPOLINES,
     },
     HookSpec {
+        hook: Hook::CapabilityUse,
+        capability: Capability::Process,
+        rungs: rungs![
+            ["capability_fexit" Fexit("cap_capable")],
+            ["capability_kprobe" Kprobe("cap_capable")],
+            ["capability_tp" Tracepoint("cap_capable")],
+        ],
+        beside: None,
+        blind_to: "which capabilities processes use",
+        fix: TRAMPOLINES,
+    },
+    HookSpec {
         hook: Hook::Connect4,
         capability: Capability::Network,
         rungs: rungs![

@@ -17,6 +17,7 @@ mod logins;
 mod network;
 mod pem;
 mod registries;
+mod runners;
 mod ssh;
 mod system;
 mod text;
@@ -73,6 +74,7 @@ pub fn recognise(path: &Path, content: &SecretBytes, key: &FingerprintKey) -> Ve
             cloud::recognise,
             kubernetes::recognise,
             registries::recognise,
+            runners::recognise,
             logins::recognise,
             network::recognise,
             system::recognise,

@@ -21,6 +21,10 @@ const WATCHED: &str = "watched";
 const SOCKET: &str = "socket";
 /// How long hooks have to fire after the child is done: twice the longest wait of the ring.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// A host that takes long for the acts takes long to tell of them: so many times as long as they took is
+/// waited for, at most [`LONGEST`].
+const TIMES: u32 = 4;
+const LONGEST: Duration = Duration::from_secs(30);
 /// Hooks that the test's acts do not reach: one that works at start only.
 const UNTESTED: &[&str] = &["running_tasks"];
 /// Hooks that tell only of what others have kept: they are silent where those are.
@@ -87,8 +91,9 @@ impl SelfTest {
     /// When the test itself could not be run: one sentence.
     pub fn beat(&self, sensor: &Sensor) -> Result<Vec<Silent>, String> {
         let before = sensor.hooks();
+        let start = Instant::now();
         let skipped = self.act_in_child()?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience(start.elapsed());
         loop {
             let mut silent: Vec<_> = sensor
                 .hooks()
@@ -151,6 +156,11 @@ impl SelfTest {
             .map(|(hook, why)| (hook.to_owned(), why.to_owned()))
             .collect())
     }
+}
+
+/// How long is waited for what hooks have to tell of acts that took so long.
+fn patience(took: Duration) -> Duration {
+    (took * TIMES).clamp(PATIENCE, LONGEST)
 }
 
 /// One cause is told once, and a hook does not fall for another's silence: when that one works again, so
@@ -234,6 +244,12 @@ mod tests {
             ["connect4", "dns"]
         );
         assert_eq!(left(&["socket_close", "dns"]), ["socket_close", "dns"]);
+    }
+
+    #[test]
+    fn a_starved_host_is_waited_for_and_not_for_ever() {
+        let of = |millis| patience(Duration::from_millis(millis)).as_millis();
+        assert_eq!([of(40), of(2_500), of(90_000)], [2_000, 10_000, 30_000]);
     }
 
     #[test]

@@ -138,6 +138,14 @@ pub fn written<M: Memory>(dentry: *const u8, file: FileKey, hook: Hook) {
     if state.info.read_at == 0 || now.wrapping_sub(state.info.read_at) > COPY_WINDOW {
         return;
     }
+    // Every page that comes to a file is an event, and the daemon looks again when the writer is likely
+    // done: told once a second, a large file hides nothing and crowds out no other.
+    if WRITTEN_FILES
+        .get_ptr(file)
+        .is_some_and(|at| unsafe { *at } == now)
+    {
+        return;
+    }
     let seen = name_of::<M>(dentry, file);
     // Before the daemon has had a look: somebody may read the copy at once.
     let _ = WRITTEN_FILES.insert(file, now, 0);

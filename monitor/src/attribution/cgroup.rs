@@ -47,6 +47,16 @@ impl Placement {
         self.service().filter(|unit| !is_made_up(unit))
     }
 
+    /// Whether the unit only starts what is somebody else's: jobs at a time, and logins where no
+    /// sessions are kept. The account says more of these than the unit.
+    pub fn starts_for_others(&self) -> bool {
+        self.service().is_some_and(|unit| {
+            let name = unit.strip_suffix(".service").unwrap_or(unit);
+            let name = name.split('@').next().unwrap_or(name);
+            STARTERS.contains(&name)
+        })
+    }
+
     /// The uid and unit of a service of a user's own manager.
     pub fn user_service(&self) -> Option<(u32, &str)> {
         let unit = self.unit.as_deref();
@@ -55,6 +65,22 @@ impl Placement {
         Some((self.user_manager?, unit?))
     }
 }
+
+/// Units that start what is not theirs.
+const STARTERS: &[&str] = &[
+    "anacron",
+    "atd",
+    "console-getty",
+    "cron",
+    "crond",
+    "dcron",
+    "dropbear",
+    "fcron",
+    "getty",
+    "serial-getty",
+    "ssh",
+    "sshd",
+];
 
 /// A name as systemd-run(1) makes them up: `run-u31.service`, `run-r5ffa….service`,
 /// `run-p42-i43.service`.
@@ -268,6 +294,21 @@ mod tests {
             let found = placement(path);
             assert_eq!(found.named_service(), system, "{path}");
             assert_eq!(found.user_service(), of_user, "{path}");
+        }
+    }
+
+    #[test]
+    fn units_that_start_what_is_others_are_told_apart() {
+        for (unit, is) in [
+            ("cron.service", true),
+            ("getty@tty1.service", true),
+            ("sshd@3-10.0.0.1:22-10.0.0.2:5.service", true),
+            ("ssh-agent.service", false),
+            ("cron-backup.service", false),
+            ("ssh.socket", false),
+        ] {
+            let found = placement(&format!("/system.slice/{unit}"));
+            assert_eq!(found.starts_for_others(), is, "{unit}");
         }
     }
 

@@ -219,6 +219,13 @@ impl Host {
         known.or_else(|| self.older_digests.get(&file)).copied()
     }
 
+    /// The path of this host at which an inode lies as a program, where somebody has run it from there.
+    pub fn program_path(&self, file: FileId) -> Option<&str> {
+        let known = self.programs.get(&file);
+        let known = known.or_else(|| self.older_programs.get(&file));
+        known.map(|program| &*program.path)
+    }
+
     /// Whether an inode is the program that lies at this path of this host: a process may have
     /// mounts of its own, and another file at that path.
     pub fn has_program(&self, file: FileId, path: &str) -> bool {

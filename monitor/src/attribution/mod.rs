@@ -58,6 +58,11 @@ impl Actor {
                 None => selectors.push(Selector::container_id(id)),
             }
         }
+        // Below cron and its like, root is the service's own.
+        let is_others = task.uid != 0 && placement.starts_for_others();
+        if is_others {
+            selectors.extend(unix_selectors(task.uid, host));
+        }
         if let Some(unit) = placement.named_service() {
             selectors.push(Selector::systemd_unit(unit));
             selectors.extend(Selector::systemd_template(unit));
@@ -68,7 +73,9 @@ impl Actor {
             selectors.push(Selector::systemd_user_unit(user, unit));
             selectors.extend(Selector::systemd_user_template(user, unit));
         }
-        selectors.extend(unix_selectors(task.uid, host));
+        if !is_others {
+            selectors.extend(unix_selectors(task.uid, host));
+        }
         Self {
             selectors,
             user,
@@ -76,7 +83,11 @@ impl Actor {
                 .login_uid
                 .and_then(|uid| host.user(uid))
                 .map(str::to_owned),
-            exe: processes.exe(task).map(str::to_owned),
+            // What a child does may be told before it is told that there is a child.
+            exe: processes
+                .exe(task)
+                .or_else(|| host.program_path(task.exe))
+                .map(str::to_owned),
             placement,
             ancestors: processes.ancestors(task).take(ANCESTORS).collect(),
             task: task.clone(),
@@ -128,4 +139,68 @@ pub fn unix_selectors(uid: u32, host: &Host) -> impl Iterator<Item = Selector> {
 /// How long the end of a process is remembered: events of other hooks may still be on their way.
 pub(crate) fn is_forgotten(ended: Timestamp, now: Timestamp) -> bool {
     now.since(ended) > std::time::Duration::from_secs(60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::FileId;
+
+    fn task(uid: u32, exe: FileId) -> Task {
+        Task {
+            pid: 42,
+            start: Timestamp(1),
+            ppid: 1,
+            parent_start: Timestamp(0),
+            uid,
+            euid: uid,
+            gid: 0,
+            login_uid: None,
+            session: None,
+            cgroup: 7,
+            cgroup_v1: 0,
+            exe,
+            tty: None,
+        }
+    }
+
+    #[test]
+    fn a_child_that_nobody_has_told_of_runs_what_its_inode_is() {
+        let mut host = Host::default();
+        let file = FileId { dev: 1, ino: 7 };
+        host.set_program(file, "/usr/lib/systemd/systemd", 0, 0o755);
+        let runs = |exe| {
+            let task = task(0, exe);
+            Actor::of(&task, &Processes::default(), &host).exe
+        };
+        assert_eq!(runs(file).as_deref(), Some("/usr/lib/systemd/systemd"));
+        assert_eq!(runs(FileId { dev: 2, ino: 7 }), None);
+        // What the process itself is known to run comes first.
+        let mut processes = Processes::default();
+        let task = task(0, file);
+        processes.started(&task, Some("/usr/bin/other"), Timestamp(2));
+        let actor = Actor::of(&task, &processes, &host);
+        assert_eq!(actor.exe.as_deref(), Some("/usr/bin/other"));
+    }
+
+    #[test]
+    fn an_account_is_named_before_the_service_that_only_started_its_job() {
+        let mut host = Host::default();
+        host.set_user(998, Some("svc-backup"), None);
+        let processes = Processes::default();
+        for (path, uid, named) in [
+            ("/system.slice/cron.service", 998, "unix:user:svc-backup"),
+            ("/system.slice/cron.service", 0, "systemd:unit:cron.service"),
+            ("/system.slice/web.service", 998, "systemd:unit:web.service"),
+        ] {
+            host.set_cgroup(7, path);
+            let task = task(uid, FileId::default());
+            let actor = Actor::of(&task, &processes, &host);
+            assert_eq!(actor.identity().as_str(), named, "{path} {uid}");
+            // The other name holds too.
+            let unit = path.rsplit('/').next().unwrap_or_default();
+            assert!(actor.selectors.contains(&Selector::systemd_unit(unit)));
+            assert!(actor.selectors.contains(&Selector::unix_uid(uid)));
+        }
+    }
 }

@@ -260,11 +260,15 @@ impl Detector {
             return false;
         };
         let host = &self.state.host;
+        // Of an account its name does not say whose it is.
+        let is_machine = |identity: &Selector| {
+            identity.is_machine() || host.account_of(identity).is_some_and(|of| of.is_machine())
+        };
         let mut rows = self.state.registry.usage.rows();
         host.has_program_of_root(actor.task.exe, exe)
             && rows.any(|row| {
                 let key = &row.key;
-                key.fingerprint == *fingerprint && key.exe == exe && key.identity.is_machine()
+                key.fingerprint == *fingerprint && key.exe == exe && is_machine(&key.identity)
             })
     }
 }

@@ -28,6 +28,9 @@ const HELPERS: &[&str] = &[
     "/lib64/",
 ];
 
+/// Where systemd keeps what only it starts.
+const SYSTEMD: &[&str] = &["/usr/lib/systemd/", "/lib/systemd/"];
+
 /// Programs that install others, as root, by scripts of packages.
 pub(super) const MANAGERS: &[&str] = &[
     "dpkg",
@@ -95,6 +98,13 @@ impl Detector {
     pub(super) fn is_program(&self, file: FileId, exe: &str, programs: &[&str]) -> bool {
         system_program(exe).is_some_and(|name| is_one_of(name, programs))
             && self.state.host.has_program_of_root(file, exe)
+    }
+
+    /// Whether an actor runs one of systemd's own programs, whatever it is called: generators are numbered.
+    pub(super) fn is_of_systemd(&self, actor: &Actor) -> bool {
+        let exe = actor.exe.as_deref().unwrap_or_default();
+        let is_its = SYSTEMD.iter().any(|place| exe.starts_with(place));
+        is_its && self.state.host.has_program_of_root(actor.task.exe, exe)
     }
 
     /// Whether a script of a package does this, with one of the usual tools. Somebody who has

@@ -87,6 +87,7 @@ impl Detector {
     fn is_keeper(&self, actor: &Actor) -> bool {
         let unit = actor.placement.service();
         self.runs(actor, KEEPERS)
+            || self.is_of_systemd(actor)
             || self.is_package_hook(actor)
             || unit.is_some_and(|unit| UPGRADES.contains(&unit))
             || self.is_declared(actor, &self.settings.process_memory)

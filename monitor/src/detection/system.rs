@@ -69,6 +69,9 @@ const ACCOUNT_PROGRAMS: &[&str] = &[
     "rpm",
     "cloud-init",
 ];
+/// Programs that ask for the password with every name of an account that they look up (getspnam in
+/// perl's getpwnam): adduser and PostgreSQL's tools on Debian are in perl.
+const NAME_LOOKERS: &[&str] = &["perl", "perl5*"];
 const SUDO_PROGRAMS: &[&str] = &[
     "sudo",
     "sudo-rs",
@@ -170,7 +173,10 @@ impl Detector {
         let is_own_list = guarded.kind == SystemFile::AuthorizedKeys && is_owner;
         // Everybody may look into the list of who may log in as them. To change it is to let
         // somebody in.
-        if is_own_list && access != Access::Write || self.is_keeper_of(actor, guarded) {
+        let looks_up = access != Access::Write
+            && guarded.kind == SystemFile::Passwords
+            && self.runs(actor, NAME_LOOKERS);
+        if is_own_list && access != Access::Write || looks_up || self.is_keeper_of(actor, guarded) {
             return;
         }
         let severity = severity(guarded.kind, access, is_own_list);

@@ -24,6 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Hooks that the test's acts do not reach: one that works at start only, and one to which packets must
 /// come from elsewhere.
 const UNTESTED: &[&str] = &["running_tasks", "gateway_flow"];
+/// A host that takes long for the acts takes long to tell of them: so many times as long as they took is
+/// waited for, at most [`LONGEST`].
+const TIMES: u32 = 4;
+const LONGEST: Duration = Duration::from_secs(30);
 /// Hooks that tell only of what others have kept: they are silent where those are.
 const STANDS_UPON: &[(&str, &[&str])] = &[("socket_close", &["connect4", "connect6"])];
 
@@ -88,8 +92,9 @@ impl SelfTest {
     /// When the test itself could not be run: one sentence.
     pub fn beat(&self, sensor: &Sensor) -> Result<Vec<Silent>, String> {
         let before = sensor.hooks();
+        let start = Instant::now();
         let skipped = self.act_in_child()?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience(start.elapsed());
         loop {
             let mut silent: Vec<_> = sensor
                 .hooks()
@@ -152,6 +157,11 @@ impl SelfTest {
             .map(|(hook, why)| (hook.to_owned(), why.to_owned()))
             .collect())
     }
+}
+
+/// How long is waited for what hooks have to tell of acts that took so long.
+fn patience(took: Duration) -> Duration {
+    (took * TIMES).clamp(PATIENCE, LONGEST)
 }
 
 /// One cause is told once, and a hook does not fall for another's silence: when that one works again, so
@@ -235,6 +245,12 @@ mod tests {
             ["connect4", "dns"]
         );
         assert_eq!(left(&["socket_close", "dns"]), ["socket_close", "dns"]);
+    }
+
+    #[test]
+    fn a_starved_host_is_waited_for_and_not_for_ever() {
+        let of = |millis| patience(Duration::from_millis(millis)).as_millis();
+        assert_eq!([of(40), of(2_500), of(90_000)], [2_000, 10_000, 30_000]);
     }
 
     #[test]

@@ -87,6 +87,35 @@ fn ten_thousand_reads_of_unwatched_files_send_nothing() {
 }
 
 #[test]
+fn a_large_file_that_a_reader_writes_is_told_once_a_second() {
+    let _host = alone();
+    let place = Place::new();
+    let key = SshKey::ed25519(place.root().join("deploy"));
+    let _daemon = Daemon::start(&place);
+    place.retire(&key.path);
+    let large = place.root().join("large");
+    let before = place.hook("file_write");
+    // One process from the read to the last page: as sudo does, which reads its rules and becomes apt.
+    let line = "read -r _ <\"$1\"; exec dd if=/dev/zero of=\"$2\" bs=4096 count=20000 status=none";
+    run(&mut command(
+        "sh",
+        &[&"-c", &line, &"sh", &key.path, &large],
+    ));
+    place.wait("the read", |alert| key.is_in(alert));
+    std::thread::sleep(patiently(Duration::from_millis(1_500)));
+    let after = place.hook("file_write");
+    assert_eq!(after.capped, before.capped, "{after:?}");
+    let fired = after.fired - before.fired;
+    // The self-test writes too. Each page by itself was hundreds.
+    assert!(
+        (1..100).contains(&fired),
+        "it fired {fired} times: {after:?}"
+    );
+    let lost = |alert: &monitor::model::Alert| alert.id == DetectionId::EventsLost;
+    assert!(!place.stored_alerts().iter().any(lost));
+}
+
+#[test]
 fn a_flood_hides_no_read() {
     let _host = alone();
     let place = Place::new();

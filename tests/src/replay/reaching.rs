@@ -128,6 +128,10 @@ fn what_runs_the_system_and_what_shows_processes_may() {
         (90, "/usr/lib/systemd/systemd-coredump"),
         (91, "/usr/sbin/runc"),
         (92, "/usr/bin/ps"),
+        (
+            94,
+            "/usr/lib/systemd/user-environment-generators/30-systemd-environment-d-generator",
+        ),
     ] {
         story.runs(&of_root(pid), path);
         story.reaches(&of_root(pid), &service, MemoryAccess::Environ, true);

@@ -250,6 +250,27 @@ fn what_manages_the_host_raises_nothing() {
     assert!(story.told()[0].starts_with("medium CW-208"));
 }
 
+#[test]
+fn perl_asks_for_a_password_with_every_name_and_may_not_change_one() {
+    let mut story = guarded();
+    let adduser = of_root(100);
+    story.runs(&adduser, "/usr/bin/perl");
+    for access in [Access::Open, Access::Read] {
+        story.access(&adduser, SHADOW, access, None);
+    }
+    let wrapper = with_program(process(101));
+    story.runs(&wrapper, "/usr/bin/perl");
+    story.access(&wrapper, SHADOW, Access::Denied, None);
+    assert_eq!(story.told(), [""; 0]);
+    // Another file of the system's, and a change.
+    story.access(&adduser, SUDOERS, Access::Read, None);
+    story.access(&adduser, SHADOW, Access::Write, None);
+    let told = story.told();
+    assert!(told[0].starts_with("medium CW-208"), "{told:?}");
+    assert!(told[1].starts_with("critical CW-208"), "{told:?}");
+    assert_eq!(told.len(), 2, "{told:?}");
+}
+
 /// Processes 300, 301, … each the child of the one before, each with its program.
 fn chain(story: &mut Story, programs: &[&str]) -> Task {
     let mut task = of_root(300);

@@ -11,6 +11,7 @@ pub(crate) struct Needs {
     pub(super) lint: bool,
     bench: bool,
     vm: bool,
+    debian: bool,
 }
 
 impl Needs {
@@ -20,6 +21,7 @@ impl Needs {
         lint: false,
         bench: false,
         vm: false,
+        debian: false,
     };
     /// Running the tests.
     pub(crate) const TEST: Self = Self {
@@ -42,6 +44,12 @@ impl Needs {
         vm: true,
         ..Self::BUILD
     };
+    /// Running the daemon on a whole Debian, in an emulated machine.
+    pub(crate) const DEBIAN: Self = Self {
+        vm: true,
+        debian: true,
+        ..Self::BUILD
+    };
 }
 
 impl BitOr for Needs {
@@ -53,6 +61,7 @@ impl BitOr for Needs {
             lint: self.lint || other.lint,
             bench: self.bench || other.bench,
             vm: self.vm || other.vm,
+            debian: self.debian || other.debian,
         }
     }
 }
@@ -170,6 +179,12 @@ const VM_PROGRAMS: [Program; 8] = [
     },
 ];
 
+const DEBIAN_PROGRAMS: [Program; 1] = [Program {
+    name: "mmdebstrap",
+    package: "mmdebstrap",
+    why: "vm debian: installs a Debian into a directory",
+}];
+
 impl Needs {
     /// The programs, each with whether it is there.
     pub(super) fn programs(self) -> Vec<(Program, Option<String>)> {
@@ -179,10 +194,15 @@ impl Needs {
             _ => &[],
         };
         let vm: &[Program] = if self.vm { &VM_PROGRAMS } else { &[] };
+        let debian: &[Program] = match self.debian {
+            true => &DEBIAN_PROGRAMS,
+            false => &[],
+        };
         BUILD_PROGRAMS
             .iter()
             .chain(more)
             .chain(vm)
+            .chain(debian)
             .map(|program| {
                 let found = process::which(program.name);
                 (*program, found.map(|file| file.display().to_string()))
@@ -213,5 +233,7 @@ mod tests {
         assert!(names(Needs::VM).starts_with(&names(Needs::TEST)));
         assert!(names(Needs::VM).contains(&"qemu-system-x86_64"));
         assert_eq!(names(Needs::TEST | Needs::VM), names(Needs::VM));
+        assert!(!names(Needs::VM).contains(&"mmdebstrap"));
+        assert!(names(Needs::DEBIAN).ends_with(&["mmdebstrap"]));
     }
 }

@@ -117,12 +117,13 @@ pub(super) fn root_disk(cache: &Path) -> Result<PathBuf> {
     Ok(disk)
 }
 
-/// The disk with what was just built.
+/// The disk of a name with what was just built.
 ///
 /// # Errors
 /// When the disk cannot be made.
-pub(super) fn built_disk(cache: &Path, programs: &[(&str, &Path)]) -> Result<PathBuf> {
-    let (disk, stamp) = (cache.join("built.ext4"), cache.join("built.stamp"));
+pub(super) fn built_disk(cache: &Path, name: &str, programs: &[(&str, &Path)]) -> Result<PathBuf> {
+    let disk = cache.join(format!("{name}.ext4"));
+    let stamp = cache.join(format!("{name}.stamp"));
     let mut wanted = String::new();
     for (name, file) in programs {
         let of = fs::metadata(file).with_context(|| format!("no {}", file.display()))?;
@@ -136,7 +137,7 @@ pub(super) fn built_disk(cache: &Path, programs: &[(&str, &Path)]) -> Result<Pat
     if disk.is_file() && fs::read_to_string(&stamp).is_ok_and(|made| made == wanted) {
         return Ok(disk);
     }
-    let staging = cache.join("built");
+    let staging = cache.join(name);
     fresh_directory(&staging)?;
     for (name, file) in programs {
         fs::copy(file, staging.join(name))?;
@@ -196,21 +197,35 @@ fn copy(files: &[String], to: &Path) -> Result<()> {
     }
 }
 
+/// Makes a disk of a directory's files, which this user owns and root will.
 fn make(from: &Path, disk: &Path, size: &str, step: &str) -> Result<()> {
     let part = disk.with_extension("part");
-    if part.exists() {
-        fs::remove_file(&part)?;
-    }
-    let mke2fs = process::which("mke2fs").context("mke2fs is missing")?;
+    let mke2fs = mke2fs(from, &part, size)?;
     // In a namespace where this user is root, the files are root's in the disk.
     let mut command = match process::is_root() {
-        true => Command::new(mke2fs),
+        true => mke2fs,
         false => {
             let mut unshare = Command::new("unshare");
-            unshare.arg("--map-root-user").arg(mke2fs);
+            unshare.arg("--map-root-user").arg(mke2fs.get_program());
+            unshare
+                .args(mke2fs.get_args())
+                .env("MKE2FS_CONFIG", "/dev/null");
             unshare
         }
     };
+    process::run_quietly(step, &mut command)?;
+    Ok(fs::rename(part, disk)?)
+}
+
+/// The command that makes a disk of a directory's files.
+///
+/// # Errors
+/// When there is no mke2fs, or a former disk cannot be removed.
+pub(super) fn mke2fs(from: &Path, disk: &Path, size: &str) -> Result<Command> {
+    if disk.exists() {
+        fs::remove_file(disk)?;
+    }
+    let mut command = Command::new(process::which("mke2fs").context("mke2fs is missing")?);
     command
         // Not what this machine's configuration says: it may be newer than the kernels.
         .env("MKE2FS_CONFIG", "/dev/null")
@@ -218,8 +233,7 @@ fn make(from: &Path, disk: &Path, size: &str, step: &str) -> Result<()> {
         .args(["-m", "0", "-E", "root_owner=0:0"])
         .arg("-d")
         .arg(from)
-        .arg(&part)
+        .arg(disk)
         .arg(size);
-    process::run_quietly(step, &mut command)?;
-    Ok(fs::rename(part, disk)?)
+    Ok(command)
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask vm`: the daemon and its live tests on stock kernels, in emulated machines.
 
 mod built;
+mod debian;
 mod docs;
 mod doctor;
 mod guest;
@@ -26,7 +27,7 @@ use anyhow::{Result, bail, ensure};
 use self::{
     kernels::{KERNELS, Kernel, Unpacked},
     matrix::Task,
-    qemu::{Boot, Machine},
+    qemu::{Boot, Hardware, Machine},
 };
 use crate::{
     build::{self, Profile},
@@ -49,6 +50,11 @@ struct Request {
 
 /// The command line's `vm`.
 pub(crate) fn command(workspace: &Path, args: &[String]) -> Result<ExitCode> {
+    if let Some((first, rest)) = args.split_first()
+        && first == "debian"
+    {
+        return debian::command(workspace, rest);
+    }
     let request = Request::parse(args)?;
     if request.list {
         list(workspace)?;
@@ -239,19 +245,18 @@ impl Guest {
         let daemon = build::daemon(workspace, profile)?;
         let tests = built::tests(workspace)?;
         Ok(Self {
-            built: guest::built_disk(&cache, &[("credwatch", &daemon), ("tests", &tests)])?,
+            built: guest::built_disk(
+                &cache,
+                "built",
+                &[("credwatch", &daemon), ("tests", &tests)],
+            )?,
             root: guest::root_disk(&cache)?,
             cache,
         })
     }
 
     fn kernel(&self, kernel: &Kernel) -> Result<Unpacked> {
-        let unpacked = kernel.obtain(&self.cache)?;
-        if let Some(note) = &unpacked.note {
-            eprintln!("note: Linux {}: {note}", unpacked.release);
-        }
-        initramfs::of_kernel(&unpacked)?;
-        Ok(unpacked)
+        obtain(&self.cache, kernel)
     }
 
     fn boot(
@@ -262,11 +267,6 @@ impl Guest {
         limit: Duration,
         copy: impl Write + Send + 'static,
     ) -> Result<Boot> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("boot-{}-{number}", std::process::id());
-        let directory = self.cache.join(name);
-        fs::create_dir_all(&directory)?;
         let machine = Machine {
             image: &kernel.image,
             initramfs: &initramfs::of_kernel(kernel)?,
@@ -274,12 +274,33 @@ impl Guest {
             built: &self.built,
             parameters,
             command,
+            hardware: Hardware::SMALL,
             limit,
         };
-        let boot = machine.boot(&directory, copy);
-        fs::remove_dir_all(&directory)?;
-        boot
+        boot(&self.cache, &machine, copy)
     }
+}
+
+/// Brings a kernel here, with the first files that it needs.
+fn obtain(cache: &Path, kernel: &Kernel) -> Result<Unpacked> {
+    let unpacked = kernel.obtain(cache)?;
+    if let Some(note) = &unpacked.note {
+        eprintln!("note: Linux {}: {note}", unpacked.release);
+    }
+    initramfs::of_kernel(&unpacked)?;
+    Ok(unpacked)
+}
+
+/// Boots a machine in a directory of its own.
+fn boot(cache: &Path, machine: &Machine<'_>, copy: impl Write + Send + 'static) -> Result<Boot> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("boot-{}-{number}", std::process::id());
+    let directory = cache.join(name);
+    fs::create_dir_all(&directory)?;
+    let boot = machine.boot(&directory, copy);
+    fs::remove_dir_all(&directory)?;
+    boot
 }
 
 /// Writes a script that can be run.

@@ -24,8 +24,31 @@ pub(super) struct Machine<'a> {
     pub(super) parameters: &'a str,
     /// A shell's script.
     pub(super) command: &'a str,
+    pub(super) hardware: Hardware,
     /// How long it may take.
     pub(super) limit: Duration,
+}
+
+/// What a machine has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hardware {
+    /// MiB.
+    pub(super) memory: u32,
+    pub(super) processors: u32,
+    /// A card behind a gateway of QEMU's own.
+    pub(super) network: bool,
+    /// Whether its disk has an init, and a unit that runs the command.
+    pub(super) own_init: bool,
+}
+
+impl Hardware {
+    /// For one script on a kernel. A second processor makes nothing faster.
+    pub(super) const SMALL: Self = Self {
+        memory: 1024,
+        processors: 1,
+        network: false,
+        own_init: false,
+    };
 }
 
 /// How a boot went.
@@ -42,9 +65,6 @@ pub(super) struct Boot {
     pub(super) timed_out: bool,
 }
 
-/// MiB.
-const MEMORY: &str = "1024";
-
 /// What the guest's shell knows.
 const SETTINGS: &str = "export CREDWATCH_BIN=/opt/credwatch/credwatch CREDWATCH_TEST_PATIENCE=4\n\
                         export NO_COLOR=1 PATH=/opt/credwatch:$PATH\n";
@@ -57,7 +77,10 @@ impl Machine<'_> {
     /// When QEMU cannot be started.
     pub(super) fn boot(&self, directory: &Path, copy: impl Write + Send + 'static) -> Result<Boot> {
         let start = Instant::now();
-        let files = [("settings", SETTINGS), ("command", self.command)];
+        let mut files = vec![("settings", SETTINGS), ("command", self.command)];
+        if self.hardware.own_init {
+            files.push(("own-init", ""));
+        }
         let initrd = initramfs::with_files(self.initramfs, directory, &files)?;
         let [console, result, report] =
             ["console", "result", "report"].map(|name| directory.join(name));
@@ -96,9 +119,9 @@ impl Machine<'_> {
         let mut qemu = Command::new("setpriv");
         qemu.args(["--pdeathsig", "KILL", "--"]).arg(program);
         // By emulation: where /dev/kvm exists it may still not work.
-        qemu.args(["-accel", "tcg", "-cpu", "max", "-M", "q35", "-m", MEMORY])
-            // A second processor makes nothing faster.
-            .args(["-smp", "1"])
+        qemu.args(["-accel", "tcg", "-cpu", "max", "-M", "q35"])
+            .args(["-m", &self.hardware.memory.to_string()])
+            .args(["-smp", &self.hardware.processors.to_string()])
             .args(["-nodefaults", "-no-user-config", "-display", "none"])
             .arg("-no-reboot")
             .arg("-kernel")
@@ -116,6 +139,10 @@ impl Machine<'_> {
                 ))
                 .arg("-device")
                 .arg(format!("virtio-blk-pci,drive={name}"));
+        }
+        if self.hardware.network {
+            qemu.args(["-netdev", "user,id=network"])
+                .args(["-device", "virtio-net-pci,netdev=network,romfile="]);
         }
         qemu.args(["-chardev", "stdio,id=output,signal=off"]);
         // In the order of their numbers.

@@ -5,7 +5,7 @@
 //! the caller falls back to an HMAC.
 
 use p256::elliptic_curve::sec1::ToEncodedPoint;
-use pkcs1::RsaPublicKey;
+use pkcs1::{RsaPublicKey, UintRef};
 use pkcs8::der::asn1::{AnyRef, BitStringRef, Null, OctetStringRef};
 use pkcs8::der::{Decode, Encode};
 use pkcs8::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
@@ -63,6 +63,15 @@ pub(super) fn pkcs1(der: &[u8]) -> Option<Option<Public>> {
 /// What a SEC1 structure holds; `None` when it is none.
 pub(super) fn sec1(der: &[u8]) -> Option<Option<Public>> {
     sec1_on(der, None)
+}
+
+/// The public half of an RSA key that is told by its numbers, the highest byte first.
+pub(super) fn rsa_by_numbers(modulus: &[u8], exponent: &[u8]) -> Option<Public> {
+    let public = RsaPublicKey {
+        modulus: UintRef::new(modulus).ok()?,
+        public_exponent: UintRef::new(exponent).ok()?,
+    };
+    rsa(&public, public.modulus.as_bytes().len() * 8)
 }
 
 fn rsa(public: &RsaPublicKey<'_>, bits: usize) -> Option<Public> {

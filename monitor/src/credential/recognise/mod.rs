@@ -18,6 +18,7 @@ mod mqtt;
 mod network;
 mod pem;
 mod registries;
+mod runners;
 mod ssh;
 mod system;
 mod text;
@@ -74,6 +75,7 @@ pub fn recognise(path: &Path, content: &SecretBytes, key: &FingerprintKey) -> Ve
             cloud::recognise,
             kubernetes::recognise,
             registries::recognise,
+            runners::recognise,
             logins::recognise,
             network::recognise,
             mqtt::recognise,

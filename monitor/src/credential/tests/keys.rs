@@ -289,3 +289,41 @@ fn an_openssh_certificate_says_for_whom_and_until_when() {
     let from_ever = sign("always:20260503000000Z");
     assert_eq!(from_ever.issued, None);
 }
+
+#[test]
+fn a_runners_key_has_the_name_that_it_has_in_pem() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    let dir = tempfile::tempdir().unwrap();
+    let key = key();
+    let path = dir.path().join("k").to_str().unwrap().to_owned();
+    run("openssl", &["genrsa", "-out", &path, "2048"]);
+    let line = run("openssl", &["rsa", "-in", &path, "-noout", "-modulus"]);
+    let hex = line.trim().strip_prefix("Modulus=").unwrap();
+    let bytes: Vec<u8> = (0..hex.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+        .collect();
+    let modulus = STANDARD.encode(bytes);
+    let file = |d: &str, modulus: &str| {
+        format!(r#"{{"d":{d},"dp":"AQ==","exponent":"AQAB","modulus":"{modulus}","p":"AQ=="}}"#)
+    };
+    let place = "/opt/actions-runner/.credentials_rsaparams";
+    let found = one(place, file(r#""c2VjcmV0""#, &modulus), &key);
+    let in_pem = one("/srv/k.pem", fs::read(&path).unwrap(), &key);
+    assert_eq!(found.fingerprint, in_pem.fingerprint);
+    assert_eq!(found.kind, in_pem.kind);
+    let label = found.label.unwrap();
+    assert_eq!(label, "runner's registration, RSA 2048");
+    for (d, modulus) in [
+        ("null", &*modulus),
+        (r#""c2VjcmV0""#, ""),
+        (r#""c2VjcmV0""#, "%"),
+    ] {
+        assert!(
+            of(place, file(d, modulus), &key).is_empty(),
+            "{d} {modulus}"
+        );
+    }
+}

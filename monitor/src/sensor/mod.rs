@@ -15,6 +15,7 @@ mod ladder;
 mod load;
 mod maps;
 mod marks;
+mod missed;
 mod offsets;
 mod repeats;
 mod ring;
@@ -33,7 +34,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
 pub use ladder::Tried;
-pub use load::{LoadError, needs_net_admin, reads_paths_from_proc};
+pub use load::{LoadError, needs_net_admin, reads_paths_from_proc, runs_lsm_programs};
 pub use marks::Inspect;
 pub use state::HookState;
 
@@ -46,6 +47,7 @@ use ladder::{Ground, Ladder};
 use load::{Kernel, Loaded, Settings};
 use maps::{Counters, TaskStorage, Watches};
 use marks::Marks;
+use missed::Missed;
 use ring::Drain;
 use shared::Shared;
 
@@ -100,6 +102,7 @@ struct Footing {
     loaded: Loaded,
     ladder: Ladder,
     kernel: Kernel,
+    missed: Missed,
 }
 
 impl Sensor {
@@ -170,6 +173,7 @@ impl Sensor {
                 loaded,
                 ladder,
                 kernel,
+                missed: Missed::new(),
             }),
         };
         sensor.follow();
@@ -194,6 +198,7 @@ impl Sensor {
                         loaded,
                         ladder,
                         kernel,
+                        ..
                     } = &mut *footing;
                     let mut ground = ground(loaded, *kernel, &self.marks, &self.follower);
                     ladder.fall(Hook::RunningTasks, &mut ground);
@@ -239,6 +244,7 @@ impl Sensor {
             loaded,
             ladder,
             kernel,
+            ..
         } = &mut *footing;
         let mut ground = ground(loaded, *kernel, &self.marks, &self.follower);
         let found = change(ladder, *hook, &mut ground);
@@ -369,16 +375,29 @@ impl Sensor {
         self.shared.now().1
     }
 
+    /// Acts for which the kernel did not run the programs of a hook, since it was last asked.
+    pub fn missed(&self) -> Vec<(&'static str, u64)> {
+        let mut footing = self.footing();
+        let Footing {
+            loaded,
+            ladder,
+            missed,
+            ..
+        } = &mut *footing;
+        let missed = missed.count(loaded, ladder).into_iter();
+        missed.map(|(hook, count)| (hook.name(), count)).collect()
+    }
+
     /// Every hook with its counters.
     pub fn hooks(&self) -> Vec<HookState> {
         let footing = self.footing();
         let standings = footing.ladder.standings();
         standings
-            .map(|standing| self.hook_state(standing))
+            .map(|standing| self.hook_state(standing, footing.missed.of(standing.spec.hook)))
             .collect()
     }
 
-    fn hook_state(&self, standing: &ladder::Standing) -> HookState {
+    fn hook_state(&self, standing: &ladder::Standing, passed_over: u64) -> HookState {
         let hook = standing.spec.hook;
         let rung = standing.rung();
         let counters = self.counters.read(hook);
@@ -387,7 +406,7 @@ impl Sensor {
         let mut folded = sum(|of| of.folded);
         let (told, missed) = self.follower.counts(hook);
         fired += told;
-        lost += missed;
+        lost += missed + passed_over;
         if hook == Hook::FileOpen {
             let marks = self.shared.mark_counts();
             fired += marks.events;

@@ -9,8 +9,8 @@ use monitor_common::{
 use crate::emit::{Count, To, count, emit_capped, emit_several, failed, seconds};
 use crate::kernel::{Memory, Probed, offset};
 use crate::maps::{
-    CLEAN_FILES, SEEN_NAMES, TASKS, WATCH_GENERATION, WATCHED_DIRECTORIES, WATCHED_FILES,
-    WATCHED_ENDINGS, WATCHED_NAMES, WRITTEN_FILES,
+    CLEAN_FILES, SEEN_NAMES, TASKS, WATCH_GENERATION, WATCHED_DIRECTORIES, WATCHED_ENDINGS,
+    WATCHED_FILES, WATCHED_NAMES, WRITTEN_FILES,
 };
 use crate::{path, task};
 
@@ -19,6 +19,8 @@ use crate::{path, task};
 const CLEAN_SECONDS: u32 = 60;
 /// How long after a read of a credential the reader's own writes are of interest, in seconds.
 const COPY_WINDOW: u32 = 10;
+/// In what a task did at last: a twin has told of it.
+const TWIN: u32 = 1 << 16;
 
 /// An inode's key. Three loads: these hooks run on every read.
 #[inline(always)]
@@ -52,10 +54,13 @@ pub fn watched(file: FileKey, hook: Hook, kind: u16) {
         return;
     }
     let now = seconds();
-    let same = state.touched.ino == file.ino
-        && state.touched.dev == file.dev
-        && state.touched_kind == u32::from(kind);
+    let same = is_same(state, file, kind);
     if same && state.touched_at == now {
+        if state.touched_kind & TWIN != 0 {
+            // The twin went first, and has told of this very act.
+            state.touched_kind = u32::from(kind);
+            return;
+        }
         state.folded += 1;
         count(hook, Count::Folded);
         return;
@@ -76,6 +81,30 @@ pub fn watched(file: FileKey, hook: Hook, kind: u16) {
     emit_several::<FileRecord>(hook, kind, To::Credentials, 1, before, |record| {
         fill(record, state, file, 1 + before);
     });
+}
+
+/// The same at a twin: a second program at the same function, for acts at which the kernel passed over
+/// the first one (see the daemon's `sensor::missed`). What that one has told is not told again.
+#[inline(always)]
+pub fn watched_twin(file: FileKey, hook: Hook, kind: u16) {
+    let state = task::current_state();
+    if state.is_null() {
+        return;
+    }
+    let known = unsafe { &*state };
+    if is_same(known, file, kind) && known.touched_at == seconds() {
+        return;
+    }
+    watched(file, hook, kind);
+    unsafe { (*state).touched_kind |= TWIN };
+}
+
+/// Whether a task did the same at last.
+#[inline(always)]
+fn is_same(state: &TaskState, file: FileKey, kind: u16) -> bool {
+    state.touched.ino == file.ino
+        && state.touched.dev == file.dev
+        && state.touched_kind & !TWIN == u32::from(kind)
 }
 
 /// Tells what was folded and not told yet.

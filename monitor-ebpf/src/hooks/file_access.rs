@@ -13,7 +13,7 @@ use aya_ebpf::macros::{fentry, kprobe, lsm};
 use aya_ebpf::programs::{FEntryContext, LsmContext, ProbeContext};
 use monitor_common::{FileKey, Hook, kind};
 
-use crate::file::{dentry_of, is_watched, key_of, unknown, watched, written};
+use crate::file::{dentry_of, is_watched, key_of, unknown, watched, watched_twin, written};
 use crate::kernel::{Memory, Probed, Typed, offset};
 
 const MAY_WRITE: i32 = 2;
@@ -24,6 +24,14 @@ const FMODE_READ: u32 = 1;
 #[fentry(function = "security_file_open")]
 pub fn file_open_fentry(context: FEntryContext) -> i32 {
     opened::<Typed>(context.arg(0));
+    0
+}
+
+/// A file is opened, and the first program was passed over.
+#[fentry(function = "security_file_open")]
+pub fn file_open_twin(context: FEntryContext) -> i32 {
+    let file: *const u8 = context.arg(0);
+    twin::<Typed>(file, Hook::FileOpen, kind::FILE_OPEN);
     0
 }
 
@@ -78,6 +86,18 @@ pub fn file_permission_fentry(context: FEntryContext) -> i32 {
     0
 }
 
+/// A file is read or written, and the first program was passed over.
+#[fentry(function = "security_file_permission")]
+pub fn file_permission_twin(context: FEntryContext) -> i32 {
+    let (file, mask): (*const u8, i32) = (context.arg(0), context.arg(1));
+    if mask & MAY_WRITE != 0 {
+        twin::<Typed>(file, Hook::FileChange, kind::FILE_CHANGE);
+    } else if mask & MAY_READ != 0 {
+        twin::<Typed>(file, Hook::FileRead, kind::FILE_READ);
+    }
+    0
+}
+
 /// A file is read or written.
 #[lsm(hook = "file_permission")]
 pub fn file_permission_lsm(context: LsmContext) -> i32 {
@@ -116,6 +136,16 @@ pub fn file_map_fentry(context: FEntryContext) -> i32 {
     0
 }
 
+/// A file is mapped, and the first program was passed over.
+#[fentry(function = "security_mmap_file")]
+pub fn file_map_twin(context: FEntryContext) -> i32 {
+    let file: *const u8 = context.arg(0);
+    if !file.is_null() {
+        twin::<Typed>(file, Hook::FileMap, kind::FILE_MAP);
+    }
+    0
+}
+
 /// A file is mapped.
 #[lsm(hook = "mmap_file")]
 pub fn file_map_lsm(context: LsmContext) -> i32 {
@@ -130,6 +160,15 @@ pub fn file_map_kprobe(context: ProbeContext) -> u32 {
         mapped::<Probed>(file);
     }
     0
+}
+
+/// What a second program at the same function does.
+#[inline(always)]
+fn twin<M: Memory>(file: *const u8, hook: Hook, kind: u16) {
+    let key = key_of::<M>(M::follow(file, offset!(file_inode)));
+    if is_watched(key) {
+        watched_twin(key, hook, kind);
+    }
 }
 
 #[inline(always)]

@@ -61,6 +61,8 @@ pub(super) struct Core<O> {
     enricher: Enricher,
     followed: Followed,
     mounts: Mounts,
+    /// When it is asked next what the kernel half was not run for.
+    missed_due: Instant,
     /// Files to look at again: whoever wrote them may not have been done.
     again: Vec<(Instant, PathBuf)>,
     directories: BTreeSet<PathBuf>,
@@ -72,6 +74,9 @@ pub(super) struct Core<O> {
 
 /// When a file that was being written is looked at again, in milliseconds.
 const AGAIN: [u64; 2] = [250, 2_000];
+
+/// How often it is asked what the kernel half was not run for: a small file for each program.
+const MISSED: std::time::Duration = std::time::Duration::from_secs(4);
 
 impl<O: Output> Core<O> {
     pub(super) fn new(
@@ -101,6 +106,7 @@ impl<O: Output> Core<O> {
             raised: 0,
             followed: Followed::default(),
             mounts: Mounts::new(),
+            missed_due: Instant::now() + MISSED,
             again: Vec::new(),
             directories: BTreeSet::new(),
             declared: BTreeSet::new(),
@@ -491,6 +497,10 @@ impl<O: Output> Core<O> {
                 self.located(time, located).await;
             }
         }
+        if now >= self.missed_due {
+            self.missed_due = now + MISSED;
+            self.missed().await;
+        }
         for directory in self.mounts.new_ones() {
             self.watch_directory(&directory);
         }
@@ -498,8 +508,21 @@ impl<O: Output> Core<O> {
         self.fact(Fact::Tick).await;
     }
 
+    /// Tells for what the kernel half was not run.
+    async fn missed(&mut self) {
+        for (hook, count) in self.sensor.missed() {
+            self.fact(Fact::Lost {
+                hook: hook.to_owned(),
+                cpu: None,
+                count,
+            })
+            .await;
+        }
+    }
+
     /// Sums what is open, at the end.
     pub(super) async fn finish(&mut self) {
+        self.missed().await;
         let alerts = self.detector.finish();
         if !alerts.is_empty() {
             self.output.alerts(alerts).await;

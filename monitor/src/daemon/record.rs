@@ -16,8 +16,9 @@ use super::privileges;
 use super::startup;
 use crate::cli::{CommandError, CommandResult, RecordArgs};
 use crate::config::Config;
-use crate::model::Fact;
+use crate::model::{Backend, Fact};
 use crate::recording::Writer;
+use crate::sensor;
 use crate::sinks::Sinks;
 use crate::storage::{Mode, Snapshot, Store};
 
@@ -34,7 +35,12 @@ pub fn record(args: &RecordArgs) -> CommandResult {
     startup::runtime()?.block_on(recording(args, config))
 }
 
-async fn recording(args: &RecordArgs, config: Config) -> CommandResult {
+async fn recording(args: &RecordArgs, mut config: Config) -> CommandResult {
+    if config.sensor.backend.is_none() && !sensor::runs_lsm_programs() {
+        // Programs at security hooks would be attached and never run; a recording, unlike a daemon,
+        // does nothing by itself that would show it.
+        config.sensor.backend = Some(Backend::Fentry);
+    }
     let state_dir = args.state_dir.as_path();
     DirBuilder::new()
         .recursive(true)
@@ -91,7 +97,7 @@ async fn run(
                 let flushed = core.output.writer.flush();
                 core.output.error = core.output.error.take().or(flushed.err());
             }
-            Some(Noticed::Fact(gap)) = gaps.recv() => core.fact(gap).await,
+            Some(Noticed::Fact(gap)) = gaps.recv() => core.fact(*gap).await,
             () = &mut end => break,
             _ = signals.end() => break,
         }

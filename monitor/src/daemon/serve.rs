@@ -77,7 +77,7 @@ pub(super) async fn serve(
             _ = tick.tick() => core.tick().await,
             Some(looked) = own.host.next() => core.accounts(looked).await,
             Some(noticed) = own.guard.facts.recv() => match noticed {
-                Noticed::Fact(fact) => core.fact(fact).await,
+                Noticed::Fact(fact) => core.fact(*fact).await,
                 Noticed::Declared => {
                     reload(core, parts, &mut context.in_force).await;
                     own.guard.goes_by(&context.in_force);

@@ -112,7 +112,7 @@ mod tests {
         );
         let mut first = Units::new(&[]);
         assert_eq!(told(&mut first, &["b.service"]), (vec![], vec![b.clone()]));
-        let mut units = Units::new(&[a.0.clone()]);
+        let mut units = Units::new(std::slice::from_ref(&a.0));
         let both = vec![a, b];
         assert_eq!(told(&mut units, &["b.service"]), (both.clone(), both));
         assert_eq!(told(&mut units, &["b.service"]), (vec![], vec![]));

@@ -143,10 +143,24 @@ impl Ladder {
         let Some(mut standing) = self.take_out(hook, ground) else {
             return false;
         };
+        let silent = match standing.rung().map(|rung| rung.programs) {
+            Some([only]) => Some(only.name),
+            _ => None,
+        };
         standing.silent.extend(standing.at.take());
         self.take_best(&mut standing, ground);
         let found = standing.at.is_some();
         self.put_back(standing, ground);
+        // Where the silent one stands beside another, that one has fired for both.
+        let beside = |standing: &&Standing| {
+            let programs = standing.rung().map_or(&[][..], |rung| rung.programs);
+            programs.len() > 1 && silent.is_some_and(|silent| standing.uses(silent))
+        };
+        let beside: Vec<_> = self.standings.iter().filter(beside).collect();
+        let beside: Vec<_> = beside.iter().map(|standing| standing.spec.hook).collect();
+        for hook in beside {
+            self.fall(hook, ground);
+        }
         found
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 
 use aya::maps::MapType;
@@ -17,6 +18,7 @@ use monitor_common::Offsets;
 use zerocopy::IntoBytes;
 
 use super::hooks::{Attach, Program};
+use super::missed;
 use super::offsets::{self, OffsetError};
 
 /// The kernel half, as this build embeds it. Empty in a host-only build.
@@ -190,6 +192,14 @@ impl Loaded {
         };
     }
 
+    /// How often the kernel has passed over a program that is in place; `None` where it does not say.
+    pub(super) fn missed(&self, program: &Program) -> Option<u64> {
+        self.programs.get(program.name)?.as_ref().ok()?;
+        let fd = self.ebpf.program(program.name)?.fd().ok()?;
+        let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
+        missed::read(&std::fs::read_to_string(path).ok()?)
+    }
+
     /// Gives back what only attaching needs.
     pub(super) fn settle(&mut self) {
         self.btf = None;
@@ -283,6 +293,13 @@ impl Loaded {
 /// read from /proc: which tells them only to who may trace the process.
 pub fn reads_paths_from_proc() -> bool {
     Kernel::probe().is_ok_and(|kernel| !kernel.reads)
+}
+
+/// Whether this kernel says that it runs programs at security hooks: `bpf` is among its active security
+/// modules. Where it does not say, it is taken not to.
+pub fn runs_lsm_programs() -> bool {
+    let modules = std::fs::read_to_string("/sys/kernel/security/lsm");
+    modules.is_ok_and(|modules| modules.trim().split(',').any(|module| module == "bpf"))
 }
 
 /// Whether attaching, and listening to the process connector, takes `CAP_NET_ADMIN`: from Linux 6.9 on

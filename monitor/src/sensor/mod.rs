@@ -16,6 +16,7 @@ mod ladder;
 mod load;
 mod maps;
 mod marks;
+mod missed;
 mod offsets;
 mod repeats;
 mod ring;
@@ -35,7 +36,7 @@ use tokio::sync::mpsc;
 
 pub use gateway::{GatewayOptions, InterfaceState};
 pub use ladder::Tried;
-pub use load::{LoadError, needs_net_admin, reads_paths_from_proc};
+pub use load::{LoadError, needs_net_admin, reads_paths_from_proc, runs_lsm_programs};
 pub use marks::Inspect;
 pub use state::HookState;
 
@@ -49,6 +50,7 @@ use ladder::{Ground, Ladder};
 use load::{Kernel, Loaded, Settings};
 use maps::{Counters, TaskStorage, Watches};
 use marks::Marks;
+use missed::Missed;
 use ring::{Devices, Drain};
 use shared::Shared;
 
@@ -106,6 +108,7 @@ struct Footing {
     ladder: Ladder,
     kernel: Kernel,
     gateway: Gateway,
+    missed: Missed,
 }
 
 impl Sensor {
@@ -195,6 +198,7 @@ impl Sensor {
                 ladder,
                 kernel,
                 gateway,
+                missed: Missed::new(),
             }),
         };
         sensor.follow();
@@ -396,6 +400,19 @@ impl Sensor {
         self.shared.now().1
     }
 
+    /// Acts for which the kernel did not run the programs of a hook, since it was last asked.
+    pub fn missed(&self) -> Vec<(&'static str, u64)> {
+        let mut footing = self.footing();
+        let Footing {
+            loaded,
+            ladder,
+            missed,
+            ..
+        } = &mut *footing;
+        let missed = missed.count(loaded, ladder).into_iter();
+        missed.map(|(hook, count)| (hook.name(), count)).collect()
+    }
+
     /// Every hook with its counters.
     pub fn hooks(&self) -> Vec<HookState> {
         let footing = self.footing();
@@ -403,7 +420,7 @@ impl Sensor {
         let gateway = &footing.gateway;
         let gateway = gateway.is_configured().then(|| self.gateway_state(gateway));
         standings
-            .map(|standing| self.hook_state(standing))
+            .map(|standing| self.hook_state(standing, footing.missed.of(standing.spec.hook)))
             .chain(gateway)
             .collect()
     }
@@ -428,7 +445,7 @@ impl Sensor {
         gateway.states()
     }
 
-    fn hook_state(&self, standing: &ladder::Standing) -> HookState {
+    fn hook_state(&self, standing: &ladder::Standing, passed_over: u64) -> HookState {
         let hook = standing.spec.hook;
         let rung = standing.rung();
         let counters = self.counters.read(hook);
@@ -437,7 +454,7 @@ impl Sensor {
         let mut folded = sum(|of| of.folded);
         let (told, missed) = self.follower.counts(hook);
         fired += told;
-        lost += missed;
+        lost += missed + passed_over;
         if hook == Hook::FileOpen {
             let marks = self.shared.mark_counts();
             fired += marks.events;

@@ -242,13 +242,7 @@ fn other_directories_are_searched() {
     // The new search also goes on watching what the former one had found.
     let copy = place.root().join("copy");
     fs::copy(&key.path, &copy).unwrap();
-    place.until("the copy", || {
-        place
-            .known(&key.path)
-            .paths
-            .iter()
-            .any(|path| *path == copy)
-    });
+    place.until("the copy", || place.known(&key.path).paths.contains(&copy));
     daemon.stop();
 }
 

@@ -114,7 +114,10 @@ impl ClockWatch {
                 let mut clocks = Clocks::new(Reading::now());
                 while ended.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
                     for gap in clocks.take(Reading::now(), asked) {
-                        if to.blocking_send(Noticed::Fact(Fact::Gap { gap })).is_err() {
+                        if to
+                            .blocking_send(Noticed::Fact(Box::new(Fact::Gap { gap })))
+                            .is_err()
+                        {
                             return;
                         }
                         // Waiting for room in the queue is not being held.

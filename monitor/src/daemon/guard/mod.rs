@@ -47,7 +47,7 @@ pub(super) struct Guard {
 #[derive(Debug)]
 pub(super) enum Noticed {
     /// Something to be told.
-    Fact(Fact),
+    Fact(Box<Fact>),
     /// The configuration or a registry file is not as it was.
     Declared,
 }
@@ -141,7 +141,7 @@ impl Files {
                 path: database.clone(),
                 detail,
             }));
-            let noticed = facts.into_iter().map(Noticed::Fact);
+            let noticed = facts.into_iter().map(Box::new).map(Noticed::Fact);
             for noticed in noticed.chain(declared.then_some(Noticed::Declared)) {
                 if to.send(noticed).await.is_err() {
                     return;

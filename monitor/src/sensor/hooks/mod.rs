@@ -100,11 +100,14 @@ impl Rung {
 
 impl fmt::Display for Rung {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, program) in self.programs.iter().enumerate() {
-            if number > 0 {
-                f.write_str(" + ")?;
+        // Twins stand at one place.
+        let mut before = None;
+        for program in self.programs {
+            match before.replace(program.attach) {
+                None => write!(f, "{}", program.attach)?,
+                Some(attach) if attach == program.attach => {}
+                Some(_) => write!(f, " + {}", program.attach)?,
             }
-            write!(f, "{}", program.attach)?;
         }
         Ok(())
     }

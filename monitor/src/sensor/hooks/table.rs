@@ -1,8 +1,11 @@
 //! The table of hooks with their ladders.
 //!
 //! Functions come first where they can be hooked: they see the act itself, on every file system and
-//! by whatever call, and tax nothing else. The order among them is by what they can do to the host:
-//! fentry can refuse nothing, a program at a security hook could, and a kprobe costs a breakpoint.
+//! by whatever call, and tax nothing else. Among them the security hooks come first: there a program
+//! is run for every task. One at the entry of a function is passed over while another task is in the
+//! middle of it on the same CPU, which a kernel that puts tasks aside at any time makes common (see
+//! `missed`); so two stand there, each for the acts that the other is not run for. A kprobe costs a
+//! breakpoint.
 
 use monitor_common::Hook;
 
@@ -69,8 +72,8 @@ pub(in crate::sensor) const HOOKS: &[HookSpec] = &[
         hook: Hook::IdentityChange,
         capability: Capability::IdentityChange,
         rungs: rungs![
-            ["identity_change_fentry" Fentry("security_task_fix_setuid")],
             ["identity_change_lsm" Lsm("task_fix_setuid")],
+            ["identity_change_fentry" Fentry("security_task_fix_setuid")],
             ["identity_change_kprobe" Kprobe("security_task_fix_setuid")],
             ["capability_tp" Tracepoint("cap_capable")],
             ["connector" Connector()],
@@ -83,8 +86,11 @@ pub(in crate::sensor) const HOOKS: &[HookSpec] = &[
         hook: Hook::FileOpen,
         capability: Capability::CredentialFile,
         rungs: rungs![
-            ["file_open_fentry" Fentry("security_file_open")],
             ["file_open_lsm" Lsm("file_open")],
+            [
+                "file_open_fentry" Fentry("security_file_open"),
+                "file_open_twin" Fentry("security_file_open")
+            ],
             ["file_open_kprobe" Kprobe("security_file_open")],
             ["marks" Marks()],
         ],
@@ -96,8 +102,11 @@ pub(in crate::sensor) const HOOKS: &[HookSpec] = &[
         hook: Hook::FileRead,
         capability: Capability::CredentialFile,
         rungs: rungs![
-            ["file_permission_fentry" Fentry("security_file_permission")],
             ["file_permission_lsm" Lsm("file_permission")],
+            [
+                "file_permission_fentry" Fentry("security_file_permission"),
+                "file_permission_twin" Fentry("security_file_permission")
+            ],
             ["file_permission_kprobe" Kprobe("security_file_permission")],
             ["file_read_tp" Tracepoint("mm_filemap_get_pages")],
         ],
@@ -117,8 +126,11 @@ pub(in crate::sensor) const HOOKS: &[HookSpec] = &[
         hook: Hook::FileMap,
         capability: Capability::CredentialFile,
         rungs: rungs![
-            ["file_map_fentry" Fentry("security_mmap_file")],
             ["file_map_lsm" Lsm("mmap_file")],
+            [
+                "file_map_fentry" Fentry("security_mmap_file"),
+                "file_map_twin" Fentry("security_mmap_file")
+            ],
             ["file_map_kprobe" Kprobe("security_mmap_file")],
             ["file_map_tp" Tracepoint("mm_filemap_map_pages")],
         ],
@@ -148,8 +160,11 @@ pub(in crate::sensor) const HOOKS: &[HookSpec] = &[
         hook: Hook::FileChange,
         capability: Capability::CredentialFile,
         rungs: rungs![
-            ["file_permission_fentry" Fentry("security_file_permission")],
             ["file_permission_lsm" Lsm("file_permission")],
+            [
+                "file_permission_fentry" Fentry("security_file_permission"),
+                "file_permission_twin" Fentry("security_file_permission")
+            ],
             ["file_permission_kprobe" Kprobe("security_file_permission")],
             ["file_change_tp" Tracepoint("writeback_dirty_folio")],
         ],
@@ -162,11 +177,15 @@ pub(in crate::sensor) const HOOKS: &[HookSpec] = &[
         capability: Capability::CredentialFile,
         rungs: rungs![
             [
+                "file_permission_lsm" Lsm("file_permission"),
+                "file_write_tp" Tracepoint("mm_filemap_add_to_page_cache")
+            ],
+            [
                 "file_permission_fentry" Fentry("security_file_permission"),
                 "file_write_tp" Tracepoint("mm_filemap_add_to_page_cache")
             ],
-            ["file_permission_fentry" Fentry("security_file_permission")],
             ["file_permission_lsm" Lsm("file_permission")],
+            ["file_permission_fentry" Fentry("security_file_permission")],
             ["file_permission_kprobe" Kprobe("security_file_permission")],
             ["file_write_tp" Tracepoint("mm_filemap_add_to_page_cache")],
         ],
@@ -267,12 +286,12 @@ pub(in crate::sensor) const HOOKS: &[HookSpec] = &[
         capability: Capability::UnixSocket,
         rungs: rungs![
             [
-                "unix_connect_fentry" Fentry("security_unix_stream_connect"),
-                "unix_datagram_fentry" Fentry("security_unix_may_send")
-            ],
-            [
                 "unix_connect_lsm" Lsm("unix_stream_connect"),
                 "unix_datagram_lsm" Lsm("unix_may_send")
+            ],
+            [
+                "unix_connect_fentry" Fentry("security_unix_stream_connect"),
+                "unix_datagram_fentry" Fentry("security_unix_may_send")
             ],
             [
                 "unix_connect_kprobe" Kprobe("security_unix_stream_connect"),
@@ -289,6 +308,10 @@ pub(in crate::sensor) const HOOKS: &[HookSpec] = &[
         hook: Hook::MemoryAccess,
         capability: Capability::MemoryAccess,
         rungs: rungs![
+            [
+                "memory_access_lsm" Lsm("ptrace_access_check"),
+                "capability_fexit" Fexit("cap_capable")
+            ],
             [
                 "memory_access_fentry" Fentry("security_ptrace_access_check"),
                 "capability_fexit" Fexit("cap_capable")
@@ -314,12 +337,12 @@ pub(in crate::sensor) const HOOKS: &[HookSpec] = &[
         capability: Capability::MemoryAccess,
         rungs: &[
             rung(&[Program {
-                name: "key_read_fentry",
-                attach: Attach::Fentry("security_key_permission"),
-            }]),
-            rung(&[Program {
                 name: "key_read_lsm",
                 attach: Attach::Lsm("key_permission"),
+            }]),
+            rung(&[Program {
+                name: "key_read_fentry",
+                attach: Attach::Fentry("security_key_permission"),
             }]),
             rung(&[Program {
                 name: "key_read_kprobe",

@@ -167,17 +167,19 @@ pub fn written<M: Memory>(dentry: *const u8, file: FileKey, hook: Hook) {
     if state.info.read_at == 0 || now.wrapping_sub(state.info.read_at) > COPY_WINDOW {
         return;
     }
+    let seen = name_of::<M>(dentry, file);
     // Every page that comes to a file is an event, and the daemon looks again when the writer is likely
-    // done: told once a second, a large file hides nothing and crowds out no other.
+    // done: told once a second by each name, a large file hides nothing and crowds out no other. A file
+    // without a name, as overlayfs makes them, is looked for once it has one.
+    let written = seen.hash_len << 32 | u64::from(now);
     if WRITTEN_FILES
         .get_ptr(file)
-        .is_some_and(|at| unsafe { *at } == now)
+        .is_some_and(|before| unsafe { *before } == written)
     {
         return;
     }
-    let seen = name_of::<M>(dentry, file);
     // Before the daemon has had a look: somebody may read the copy at once.
-    let _ = WRITTEN_FILES.insert(file, now, 0);
+    let _ = WRITTEN_FILES.insert(file, written, 0);
     if !is_clean(&seen) {
         look(state, dentry, seen, hook, kind::FILE_WRITE);
     }
@@ -228,10 +230,11 @@ fn name_of<M: Memory>(dentry: *const u8, file: FileKey) -> SeenName {
 /// Whether somebody wrote this file a short while ago who had just read a credential.
 #[inline(always)]
 fn may_be_copy(file: FileKey) -> bool {
-    let Some(at) = WRITTEN_FILES.get_ptr(file) else {
+    let Some(written) = WRITTEN_FILES.get_ptr(file) else {
         return false;
     };
-    seconds().wrapping_sub(unsafe { *at }) < CLEAN_SECONDS
+    let at = unsafe { *written } as u32;
+    seconds().wrapping_sub(at) < CLEAN_SECONDS
 }
 
 /// Whether the daemon has looked at this file a short while ago and found nothing. Its content may

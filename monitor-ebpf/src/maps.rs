@@ -53,11 +53,12 @@ pub static CLEAN_FILES: LruHashMap<SeenName, u32, 16_384> = LruHashMap::new();
 #[btf_map]
 pub static SEEN_NAMES: LruHashMap<SeenName, u32, 32_768> = LruHashMap::new();
 
-/// Files that a process wrote that had just read a credential, with the second of CLOCK_BOOTTIME:
-/// whoever reads one may be reading a copy, and the daemon is told even if it has not looked into it
+/// Files that a process wrote that had just read a credential, with the second of CLOCK_BOOTTIME in the
+/// lower half and the hash of the name at which it wrote in the upper: whoever reads one may be reading
+/// a copy, and the daemon is told even if it has not looked into it
 /// yet. By inode, because a copy may get its name when it is whole.
 #[btf_map]
-pub static WRITTEN_FILES: LruHashMap<FileKey, u32, 8_192> = LruHashMap::new();
+pub static WRITTEN_FILES: LruHashMap<FileKey, u64, 8_192> = LruHashMap::new();
 
 /// One entry that counts how often names or directories were added: what was seen before that is
 /// to be compared again. Written by the daemon.

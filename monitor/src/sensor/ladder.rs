@@ -144,14 +144,15 @@ impl Ladder {
             return false;
         };
         let silent = match standing.rung().map(|rung| rung.programs) {
-            Some([only]) => Some(only.name),
+            Some([only]) if matches!(only.attach, Attach::Lsm(_)) => Some(only.name),
             _ => None,
         };
         standing.silent.extend(standing.at.take());
         self.take_best(&mut standing, ground);
         let found = standing.at.is_some();
         self.put_back(standing, ground);
-        // Where the silent one stands beside another, that one has fired for both.
+        // A kernel that does not run programs at security hooks runs none: where one stands beside
+        // another program, that has fired for both.
         let beside = |standing: &&Standing| {
             let programs = standing.rung().map_or(&[][..], |rung| rung.programs);
             programs.len() > 1 && silent.is_some_and(|silent| standing.uses(silent))

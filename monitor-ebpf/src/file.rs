@@ -9,8 +9,8 @@ use monitor_common::{
 use crate::emit::{Count, To, count, emit_capped, emit_several, failed, seconds};
 use crate::kernel::{Memory, Probed, offset};
 use crate::maps::{
-    CLEAN_FILES, SEEN_NAMES, TASKS, WATCH_GENERATION, WATCHED_DIRECTORIES, WATCHED_ENDINGS,
-    WATCHED_FILES, WATCHED_NAMES, WRITTEN_FILES,
+    CLEAN_FILES, SEEN_NAMES, TASKS, WATCH_GENERATION, WATCHED_DIRECTORIES, WATCHED_FILES,
+    WATCHED_NAMES, WRITTEN_FILES,
 };
 use crate::{path, task};
 
@@ -247,23 +247,6 @@ fn is_clean(seen: &SeenName) -> bool {
     seconds().wrapping_sub(unsafe { *at }) < CLEAN_SECONDS
 }
 
-/// A name from its last dot on, its first byte the lowest: of eight bytes at most, the dot among
-/// them. 0 where there is no such dot.
-#[inline(always)]
-fn ending(name: *const u8, len: u32) -> u64 {
-    // What lies before a name that is shorter is read too, and not looked at.
-    let last: u64 = Probed::read(name.wrapping_add(len as usize).wrapping_sub(8), 0);
-    let mut bytes = 1;
-    while bytes <= 8 {
-        let ending = last >> (64 - 8 * bytes);
-        if ending & 0xff == u64::from(b'.') {
-            return if bytes <= len { ending } else { 0 };
-        }
-        bytes += 1;
-    }
-    0
-}
-
 /// Whether a name, or the directory that holds it, is watched.
 #[inline(always)]
 fn is_worth_a_look<M: Memory>(dentry: *const u8, dev: u64) -> bool {
@@ -273,8 +256,7 @@ fn is_worth_a_look<M: Memory>(dentry: *const u8, dev: u64) -> bool {
         // A name of more than 31 bytes is cut, ends in a zero all the same, and matches none.
         let named = unsafe { bpf_probe_read_kernel_str_bytes(name, &mut basename) }.is_ok()
             && WATCHED_NAMES.get_ptr(basename).is_some();
-        let len = M::read(dentry, offset!(dentry_len));
-        if named || WATCHED_ENDINGS.get_ptr(ending(name, len)).is_some() {
+        if named {
             return true;
         }
     }

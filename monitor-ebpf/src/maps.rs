@@ -37,11 +37,6 @@ pub static WATCHED_DIRECTORIES: HashMap<FileKey, u32, 16_384, NO_PREALLOC> = Has
 #[btf_map]
 pub static WATCHED_NAMES: HashMap<[u8; NAME_BYTES], u32, 256, NO_PREALLOC> = HashMap::new();
 
-/// Endings of names that make an unknown file worth a look: `.pem`, its first byte the lowest.
-/// Written by the daemon.
-#[btf_map]
-pub static WATCHED_ENDINGS: HashMap<u64, u32, 64, NO_PREALLOC> = HashMap::new();
-
 /// Files that were looked at and hold nothing, with the second of CLOCK_BOOTTIME when that was, so
 /// that each is reported once in a while. By name too, because an inode number is given out again.
 /// Written by the daemon.

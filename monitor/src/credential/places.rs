@@ -229,6 +229,8 @@ pub fn watched_basenames() -> &'static [&'static str] {
         "accessTokens.json",
         "auth.json",
         "authorized_keys",
+        "client-key.pem",
+        "client.key",
         "credentials",
         "credentials.json",
         "credentials.toml",
@@ -240,9 +242,16 @@ pub fn watched_basenames() -> &'static [&'static str] {
         "id_ed25519",
         "id_ed25519_sk",
         "id_rsa",
+        "key.pem",
+        "krb5.keytab",
         "kubeconfig",
         "kubelet.conf",
         "msal_token_cache.json",
+        "private.key",
+        "private.pem",
+        "privkey.pem",
+        "server-key.pem",
+        "server.key",
         "service-account.json",
         "serviceaccount.json",
         "shadow",
@@ -251,16 +260,9 @@ pub fn watched_basenames() -> &'static [&'static str] {
         "ssh_host_ed25519_key",
         "ssh_host_rsa_key",
         "sudoers",
+        "tls.key",
         "token",
     ]
-}
-
-/// Extensions, of at most 7 bytes, of which the kernel half reports the first read of any file that
-/// has one. Certificates alone are read by everybody, and are found where discovery looks.
-pub fn watched_extensions() -> impl Iterator<Item = &'static &'static str> {
-    EXTENSIONS
-        .iter()
-        .filter(|extension| extension.len() <= 7 && !["cer", "crt"].contains(extension))
 }
 
 /// Whether a directory is there for credentials, so that every new file in it is looked into.

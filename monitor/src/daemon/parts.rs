@@ -61,12 +61,10 @@ impl Parts {
             }),
         })
         .map_err(|error: LoadError| anyhow::Error::from(error))?;
-        let names = places::watched_basenames().iter();
-        let names = names.map(|name| (name, sensor.watch_name(name)));
-        let extensions = places::watched_extensions();
-        let extensions = extensions.map(|name| (name, sensor.watch_extension(name)));
-        for (name, _) in names.chain(extensions).filter(|(_, watched)| !watched) {
-            tracing::warn!(name, "this name cannot be watched in the kernel");
+        for name in places::watched_basenames() {
+            if !sensor.watch_name(name) {
+                tracing::warn!(name, "this name cannot be watched in the kernel");
+            }
         }
         sensor.watch_control_sockets();
         hold_shared_memory(&sensor);

@@ -20,7 +20,6 @@ pub(super) struct Watches {
     sockets: Files,
     clean: HashMap<MapData, [u64; 4], u32>,
     names: HashMap<MapData, [u8; NAME_BYTES], u32>,
-    endings: HashMap<MapData, u64, u32>,
     /// What was seen before something was added is to be compared again.
     generation: Array<MapData, u64>,
     additions: u64,
@@ -54,7 +53,6 @@ impl Watches {
             sockets: take(ebpf, "WATCHED_SOCKETS")?,
             clean: take(ebpf, "CLEAN_FILES")?,
             names: take(ebpf, "WATCHED_NAMES")?,
-            endings: take(ebpf, "WATCHED_ENDINGS")?,
             generation: take(ebpf, "WATCH_GENERATION")?,
             additions: 0,
         })
@@ -107,21 +105,6 @@ impl Watches {
         };
         room.copy_from_slice(name.as_bytes());
         self.names.insert(key, 1, 0).is_ok() && self.added().is_ok()
-    }
-
-    /// Extensions longer than the kernel half compares are refused by returning `false`.
-    pub(super) fn add_extension(&mut self, extension: &str) -> bool {
-        let mut key = [0; 8];
-        let Some((dot, rest)) = key.split_first_mut() else {
-            return false;
-        };
-        let Some(room) = rest.get_mut(..extension.len()) else {
-            return false;
-        };
-        *dot = b'.';
-        room.copy_from_slice(extension.as_bytes());
-        let key = u64::from_le_bytes(key);
-        self.endings.insert(key, 1, 0).is_ok() && self.added().is_ok()
     }
 }
 

@@ -366,11 +366,6 @@ impl Sensor {
         self.watches().add_name(name)
     }
 
-    /// The same of the names that end so, without the dot: of at most 7 bytes.
-    pub fn watch_extension(&self, extension: &str) -> bool {
-        self.watches().add_extension(extension)
-    }
-
     /// Looks for agents and container runtimes that listen now, and watches their sockets.
     pub fn watch_control_sockets(&self) {
         self.sockets

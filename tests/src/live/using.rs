@@ -54,18 +54,6 @@ fn a_file_that_is_read_is_found_where_its_name_or_its_place_tells() {
         "no root, web-1.pem",
         outside.join("a/b/e/web-1.pem"),
         0o644,
-        true,
-    );
-    put(
-        "no root, a long name that ends in .token",
-        outside.join("a/b/g/of-the-deployment-in-the-other-region.token"),
-        0o644,
-        true,
-    );
-    put(
-        "no root, .tokens",
-        outside.join("a/b/h/of.tokens"),
-        0o644,
         false,
     );
     put(

@@ -104,12 +104,14 @@ fn a_person_who_acts_as_a_services_account_is_told_of() {
         alert.summary
     );
 
-    let known: Vec<monitor::control::protocol::IdentityView> = place.ask(&["identities"]);
-    let shown = known
-        .iter()
-        .find(|of| of.selector.as_str() == service.selector());
-    let account = shown.unwrap().account.unwrap().to_string();
-    assert_eq!(account, "system, no shell, locked");
+    // Whether it is locked is read beside, and told with what happens next.
+    let is_shown = || {
+        let known: Vec<monitor::control::protocol::IdentityView> = place.ask(&["identities"]);
+        let mut known = known.into_iter();
+        let shown = known.find(|of| of.selector.as_str() == service.selector());
+        shown.unwrap().account.unwrap().to_string() == "system, no shell, locked"
+    };
+    place.until("what account it is", is_shown);
 }
 
 #[test]

@@ -192,7 +192,7 @@ fn counted(key: &FlowKey, from_device: bool, packets: u64, bytes: u64, began: u3
             ..FlowCounts::default()
         };
         // Another CPU may have made it meanwhile.
-        if FLOWS.insert(key, &new, u64::from(BPF_NOEXIST)).is_ok() {
+        if FLOWS.insert(key, new, u64::from(BPF_NOEXIST)).is_ok() {
             count(HOOK, Count::Fired);
         }
         found = FLOWS.get_ptr_mut(key);

@@ -7,8 +7,9 @@ use std::path::Path;
 use monitor::control::protocol::CredentialView;
 use monitor::model::{CredentialKind, CredentialState, DetectionId, Timestamp};
 
-use super::daemon::{Daemon, Place, shared};
+use super::daemon::{Daemon, Place};
 use super::host::{SshKey, command, exe, run};
+use super::turn::shared;
 
 const READ: DetectionId = DetectionId::RetiredCredentialRead;
 

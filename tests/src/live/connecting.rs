@@ -5,8 +5,9 @@ use std::process::Command;
 
 use monitor::model::{Alert, DetectionId, Evidence, Selector, Severity};
 
-use super::daemon::{Daemon, Place, alone, shared};
+use super::daemon::{Daemon, Place};
 use super::host::{Done, SshKey, command, exe, program, python, run};
+use super::turn::{alone, shared};
 
 const READ: DetectionId = DetectionId::RetiredCredentialRead;
 const USED: DetectionId = DetectionId::RetiredCredentialUsed;

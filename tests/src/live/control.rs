@@ -8,8 +8,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::daemon::{Daemon, Place, alone, is_own, open_to_all, shared};
+use super::daemon::{Daemon, Place, is_own, open_to_all};
 use super::host::{Account, SshKey, act, change_accounts, command, program, run};
+use super::turn::{alone, shared};
 
 #[test]
 fn status_tells_that_every_hook_is_in_place_and_fires() {

@@ -36,35 +36,6 @@ pub(super) fn patiently(time: Duration) -> Duration {
     time * *factor
 }
 
-/// Tests that load the host, or count what happens on it, run alone: without others of this run and
-/// of any other run on this host.
-const LOCK: &str = "/var/tmp/credwatch-live.lock";
-
-/// A turn on this host, until it is dropped.
-pub(super) struct Turn {
-    _lock: File,
-}
-
-/// For a test that does not mind others.
-pub(super) fn shared() -> Turn {
-    let lock = lock();
-    lock.lock_shared().unwrap();
-    Turn { _lock: lock }
-}
-
-/// For a test that must be alone.
-pub(super) fn alone() -> Turn {
-    let lock = lock();
-    lock.lock().unwrap();
-    Turn { _lock: lock }
-}
-
-fn lock() -> File {
-    let mut options = File::options();
-    let options = options.create(true).append(true);
-    options.open(LOCK).unwrap()
-}
-
 /// Whether an alert is about an act of this test program, or about the daemon itself: others may be
 /// at work on this host.
 pub(super) fn is_own(alert: &Alert) -> bool {

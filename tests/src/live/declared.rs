@@ -6,8 +6,9 @@ use std::fs;
 use monitor::model::{CredentialState, DetectionId, Severity};
 use rustix::process::Signal;
 
-use super::daemon::{Daemon, Place, shared};
+use super::daemon::{Daemon, Place};
 use super::host::{Account, SshKey, act, command, run, signal};
+use super::turn::shared;
 
 const READ: DetectionId = DetectionId::RetiredCredentialRead;
 const DECOY: DetectionId = DetectionId::DecoyTouched;

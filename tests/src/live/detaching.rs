@@ -7,8 +7,9 @@ use monitor::control::protocol::Doctor;
 use monitor::model::DetectionId;
 use monitor::model::alert::AlertStatus;
 
-use super::daemon::{Daemon, Place, patiently, shared};
+use super::daemon::{Daemon, Place, patiently};
 use super::host::act;
+use super::turn::shared;
 
 /// Links of programs at cgroups that a process holds: their ids, with the hook that each is at.
 fn links(pid: u32) -> Vec<u32> {

@@ -8,8 +8,9 @@ use monitor::control::devices::{DestinationView, DeviceView};
 use monitor::control::protocol::{Doctor, IdentityView};
 use monitor::model::{Alert, DetectionId, Protocol};
 
-use super::daemon::{Daemon, Place, alone, patiently, program, shared};
+use super::daemon::{Daemon, Place, patiently, program};
 use super::host::{Partner, command, program as path_of, python, run};
+use super::turn::{alone, shared};
 
 const ACTIVE: DetectionId = DetectionId::RetiredIdentityActive;
 const SERVER: &str = "198.51.100.7";

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use monitor::model::DetectionId;
 
-use super::daemon::{Daemon, Place, patiently, shared};
+use super::daemon::{Daemon, Place, patiently};
 use super::host::{Account, Done, SshKey, command, program, run};
+use super::turn::shared;
 
 const OUTSIDER: DetectionId = DetectionId::OutsiderReads;
 /// An act waits for its program's digest for so long at most.

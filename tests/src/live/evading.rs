@@ -7,8 +7,9 @@ use std::process::Command;
 use monitor::model::DetectionId;
 use monitor::model::alert::AlertStatus;
 
-use super::daemon::{Daemon, Place, shared};
+use super::daemon::{Daemon, Place};
 use super::host::{Partner, SshKey, command, compile, exe, python, run};
+use super::turn::shared;
 
 const READ: DetectionId = DetectionId::RetiredCredentialRead;
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 use monitor::model::{Access, DetectionId, Fact, Record};
 use monitor::recording::Reader;
 
-use super::daemon::{Daemon, Place, alone, patiently};
+use super::daemon::{Daemon, Place, patiently};
 use super::host::{SshKey, command, compile, run};
+use super::turn::alone;
 
 /// Opens and closes a file so many times, and reads it as often on one descriptor.
 const LOOP: &str = r#"

@@ -3,8 +3,9 @@
 use monitor::model::DetectionId;
 use monitor::model::alert::AlertStatus;
 
-use super::daemon::{Daemon, Place, shared};
+use super::daemon::{Daemon, Place};
 use super::host::{SshKey, command, exe, run};
+use super::turn::shared;
 
 #[test]
 fn fifty_reads_of_a_loop_are_one_alert_and_one_sum() {

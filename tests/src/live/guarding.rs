@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use monitor::model::{Alert, DetectionId, Severity};
 use rustix::process::Signal;
 
-use super::daemon::{Daemon, Place, alone, program, shared};
+use super::daemon::{Daemon, Place, program};
 use super::host::{SshKey, command, exe, python, run, signal, stop};
+use super::turn::{alone, shared};
 
 /// Files are looked at every 5 seconds, and those that settle at two looks. This machine may be
 /// busy.

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use monitor::model::{CredentialState, DetectionId};
 use rustix::process::Signal;
 
-use super::daemon::{Daemon, Place, alone, patiently};
+use super::daemon::{Daemon, Place, patiently};
 use super::host::{SshKey, command, run, signal, stop};
+use super::turn::alone;
 
 const READ: DetectionId = DetectionId::RetiredCredentialRead;
 

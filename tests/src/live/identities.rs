@@ -5,8 +5,9 @@ use std::os::unix::fs::chown;
 
 use monitor::model::{Alert, AlertStatus, DetectionId, Selector, Severity};
 
-use super::daemon::{Daemon, Place, alone, shared};
+use super::daemon::{Daemon, Place};
 use super::host::{Account, Partner, SshKey, command, exe, program, python, run};
+use super::turn::{alone, shared};
 
 const READ: DetectionId = DetectionId::RetiredCredentialRead;
 const ACTIVE: DetectionId = DetectionId::RetiredIdentityActive;

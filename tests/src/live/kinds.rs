@@ -8,8 +8,9 @@ use monitor::model::Usage;
 use serde_json::json;
 
 use super::containers::Container;
-use super::daemon::{Daemon, Place, alone, patiently, shared};
+use super::daemon::{Daemon, Place, patiently};
 use super::host::{Account, Partner, SshKey, command, run};
+use super::turn::{alone, shared};
 
 /// A cgroup as systemd lays it out, where no systemd runs too: in every hierarchy that the daemon may
 /// go by.

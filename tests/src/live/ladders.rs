@@ -6,8 +6,9 @@ use std::io::Write;
 use monitor::control::protocol::Doctor;
 use monitor::model::Backend;
 
-use super::daemon::{Place, shared};
+use super::daemon::Place;
 use super::host::act;
+use super::turn::shared;
 
 /// What can be asked for, and stands on more than one host.
 const KINDS: [Backend; 6] = [

@@ -8,8 +8,9 @@ use std::path::Path;
 use monitor::control::protocol::FindingKind;
 use monitor::model::{Alert, AlertStatus, DetectionId, HeldIn, Severity};
 
-use super::daemon::{Daemon, Place, shared};
+use super::daemon::{Daemon, Place};
 use super::host::{Account, Partner, SshKey, command, exe, python, run};
+use super::turn::shared;
 
 const LEAKED: DetectionId = DetectionId::LeakedByPlace;
 

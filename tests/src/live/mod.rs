@@ -5,6 +5,7 @@
 mod containers;
 mod daemon;
 mod host;
+mod turn;
 
 mod appearing;
 mod connecting;

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use monitor::model::{CredentialKind, CredentialState, DetectionId};
 
-use super::daemon::{Daemon, Place, alone, is_own, shared};
+use super::daemon::{Daemon, Place, is_own};
 use super::host::{SshKey, command, exe, run};
+use super::turn::{alone, shared};
 
 const READ: DetectionId = DetectionId::RetiredCredentialRead;
 

@@ -4,8 +4,9 @@ use std::fs;
 
 use monitor::model::DetectionId;
 
-use super::daemon::{Daemon, Place, shared};
+use super::daemon::{Daemon, Place};
 use super::host::{SshKey, command, compile, program, run};
+use super::turn::shared;
 
 const READ: DetectionId = DetectionId::RetiredCredentialRead;
 

@@ -14,8 +14,9 @@ use monitor::model::{Fact, Record};
 use monitor::recording::Reader;
 use rustix::process::Signal;
 
-use super::daemon::{Daemon, Place, alone, shared};
+use super::daemon::{Daemon, Place};
 use super::host::{Done, run, signal};
+use super::turn::{alone, shared};
 use network::Network;
 use resolver::{Resolver, forward};
 

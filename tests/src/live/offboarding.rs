@@ -13,9 +13,10 @@ use monitor::control::protocol::{CredentialView, IdentityView, OffboardView, Off
 use monitor::model::{Alert, CredentialState, DetectionId, Severity, Usage};
 use monitor::registry::{Assessment, Verdict};
 
-use super::daemon::{Daemon, Place, alone, patiently, shared};
+use super::daemon::{Daemon, Place, patiently};
 use super::host::{Account, Partner, SshKey, change_accounts, command, exe, python, run};
 use super::kinds::Unit;
+use super::turn::{alone, shared};
 
 const REACTIVATED: DetectionId = DetectionId::AccountReactivated;
 const HASH: &str = "$6$saltsalt$/qDmjPqZY1tKz5y1fV6eFyhCz9sQ3OTs3bU9zV4cKcFgC1oBbm7Zw0oPZkWn0jx4eYVb1Zb2lZ5X4n9k5mC7x/";

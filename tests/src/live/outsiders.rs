@@ -10,8 +10,9 @@ use std::time::Duration;
 use monitor::control::protocol::CredentialView;
 use monitor::model::{Alert, DetectionId, Evidence, Exception, Severity};
 
-use super::daemon::{Daemon, Place, alone, is_own, patiently, shared};
+use super::daemon::{Daemon, Place, is_own, patiently};
 use super::host::{Account, SshKey, act, command, exe, program, python, run};
+use super::turn::{alone, shared};
 
 const OUTSIDER: DetectionId = DetectionId::OutsiderReads;
 

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use monitor::model::DetectionId;
 use monitor::registry::{LeastPrivilege, Verdict};
 
-use super::daemon::{Daemon, Place, alone, patiently};
+use super::daemon::{Daemon, Place, patiently};
 use super::host::{Account, Partner, SshKey, program};
+use super::turn::alone;
 
 const OVERPRIVILEGED: DetectionId = DetectionId::Overprivileged;
 

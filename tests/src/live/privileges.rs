@@ -8,8 +8,9 @@ use std::process::Command;
 use monitor::model::{CredentialState, DetectionId};
 use rustix::process::Signal;
 
-use super::daemon::{Daemon, Place, program, shared};
+use super::daemon::{Daemon, Place, program};
 use super::host::{Account, SshKey, act, command, program as program_of_host, run, signal};
+use super::turn::shared;
 
 const CHOWN: u64 = 1 << 0;
 const DAC_READ_SEARCH: u64 = 1 << 2;

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use monitor::model::DetectionId;
 
-use super::daemon::{Daemon, Place, alone, is_own, patiently};
+use super::daemon::{Daemon, Place, is_own, patiently};
 use super::host::{
     Account, Partner, SshKey, change_accounts, command, compile, program, python, run,
 };
+use super::turn::alone;
 
 /// Opens and reads each of the files given as a directory and a number, so many times.
 const READER: &str = r#"

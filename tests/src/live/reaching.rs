@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use monitor::model::{Alert, DetectionId, Severity};
 
-use super::daemon::{Daemon, Place, open_to_all, shared};
+use super::daemon::{Daemon, Place, open_to_all};
 use super::host::{Account, Done, Partner, SshKey, act, command, exe, program, python, run};
+use super::turn::shared;
 
 const ENVIRON: DetectionId = DetectionId::EnvironScrape;
 const MEMORY: DetectionId = DetectionId::MemoryScrape;

@@ -12,8 +12,9 @@ use monitor::model::{
     Alert, CredentialKind, CredentialState, DetectionId, Evidence, Selector, Severity, Timestamp,
 };
 
-use super::daemon::{Daemon, Place, patiently, shared};
+use super::daemon::{Daemon, Place, patiently};
 use super::host::{Done, Partner, SshKey, command, compile, exe, python, run};
+use super::turn::shared;
 
 const READ: DetectionId = DetectionId::RetiredCredentialRead;
 

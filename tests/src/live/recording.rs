@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use monitor::model::{Alert, DetectionId};
 
-use super::daemon::{Daemon, Place, open_to_all, patiently, shared};
+use super::daemon::{Daemon, Place, open_to_all, patiently};
 use super::host::{Account, Done, SshKey, act, command, exe, run};
+use super::turn::shared;
 
 /// Records while a retired key is read; gives the act and the file.
 fn recorded(place: &Place, key: &SshKey) -> (Done, std::path::PathBuf) {

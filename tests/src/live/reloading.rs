@@ -8,9 +8,10 @@ use std::path::Path;
 use monitor::model::{Alert, CredentialState, DetectionId, Severity};
 use rustix::process::Signal;
 
-use super::daemon::{Daemon, Place, shared};
+use super::daemon::{Daemon, Place};
 use super::guarding::{tampered, wait_long};
 use super::host::{Account, SshKey, act, command, run, signal};
+use super::turn::shared;
 
 const READ: DetectionId = DetectionId::RetiredCredentialRead;
 

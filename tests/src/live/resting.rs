@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 use monitor::control::life::TransitionView;
 use monitor::model::{CredentialState, DetectionId, Severity};
 
-use super::daemon::{Daemon, Place, patiently, shared};
+use super::daemon::{Daemon, Place, patiently};
 use super::host::{Partner, SshKey, act, command, python, run};
+use super::turn::shared;
 
 const WAKES: DetectionId = DetectionId::DormantUsed;
 const LONG: DetectionId = DetectionId::LongLived;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use monitor::control::life::{RotationView, TransitionView};
 use monitor::model::{Alert, CredentialState, DetectionId, RegistryChange, Severity};
 
-use super::daemon::{Daemon, Place, patiently, shared};
+use super::daemon::{Daemon, Place, patiently};
 use super::host::{Partner, SshKey, command, python, run};
+use super::turn::shared;
 
 const STALE: DetectionId = DetectionId::StaleHolder;
 

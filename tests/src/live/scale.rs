@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use monitor::model::{DetectionId, Fingerprint, Selector, Timestamp, Usage, UsageKey};
 use monitor::storage::{Mode, Store, Write};
 
-use super::daemon::{Daemon, Place, alone};
+use super::daemon::{Daemon, Place};
 use super::leaking::token;
+use super::turn::alone;
 
 /// Sets another number of credentials; of identities there are a fifth.
 const SCALE_VARIABLE: &str = "CREDWATCH_SCALE";

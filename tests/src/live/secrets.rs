@@ -8,9 +8,10 @@ use std::time::Duration;
 use monitor::control::protocol::CredentialView;
 use monitor::model::{DetectionId, HeldIn};
 
-use super::daemon::{Daemon, Place, patiently, shared};
+use super::daemon::{Daemon, Place, patiently};
 use super::host::{Partner, SshKey, command, python, run};
 use super::leaking::token;
+use super::turn::shared;
 
 /// A file, and the secrets in it.
 struct Planted {

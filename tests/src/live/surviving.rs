@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use monitor::model::{CredentialState, DetectionId};
 
-use super::daemon::{Daemon, Place, patiently, shared};
+use super::daemon::{Daemon, Place, patiently};
 use super::host::{Account, SshKey, act, command, run};
+use super::turn::shared;
 
 const READ: DetectionId = DetectionId::RetiredCredentialRead;
 

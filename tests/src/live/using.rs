@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use monitor::model::CredentialKind;
 
-use super::daemon::{Daemon, Place, patiently, shared};
+use super::daemon::{Daemon, Place, patiently};
 use super::host::{SshKey, command, run};
 use super::leaking::token;
+use super::turn::shared;
 
 #[test]
 fn a_file_that_is_read_is_found_where_its_name_or_its_place_tells() {

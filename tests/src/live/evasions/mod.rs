@@ -31,8 +31,9 @@ use self::recording::{Recorder, file_id};
 use self::scene::Scene;
 use self::slots::{End, Slots};
 use self::tally::{Row, Tally};
-use super::daemon::{Place, shared};
+use super::daemon::Place;
 use super::host::run;
+use super::turn::shared;
 
 /// Evasions that the sensor is known not to see yet, or not always. They are tried and printed; one
 /// that has come to be seen has to leave this list.

@@ -11,6 +11,7 @@ use super::connector::{Actors, Connector, Counts, Outlet, Tasks, Wants};
 use super::hooks::Attach;
 use super::ladder::Ladder;
 use super::shared::Shared;
+use super::thread;
 use crate::decode::{Clock, Decoded};
 use crate::model::{Fact, Record};
 
@@ -120,9 +121,7 @@ impl Follower {
             stop: Arc::clone(&stop),
         };
         let serving = Arc::clone(&connector);
-        let thread = std::thread::Builder::new()
-            .name("sensor-connector".to_owned())
-            .spawn(move || serving.serve(&queue))
+        let thread = thread::spawn("sensor-connector", move || serving.serve(&queue))
             .map_err(|error| format!("no thread for the process connector: {error}"))?;
         *running = Some(Running {
             connector,

@@ -23,6 +23,7 @@ mod ring;
 pub mod self_test;
 mod shared;
 mod state;
+mod thread;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -177,13 +178,13 @@ impl Sensor {
             sender,
             gateway: devices,
         };
-        let mut threads = vec![spawn("sensor-ring", move || drain.run())?];
+        let mut threads =
+            vec![thread::spawn("sensor-ring", move || drain.run()).map_err(no_thread)?];
         if let Ok(marks) = &marks {
             let (marks, shared) = (Arc::clone(marks), Arc::clone(&shared));
             let inspect = options.inspect;
-            threads.push(spawn("sensor-marks", move || {
-                marks.serve(&shared, &inspect)
-            })?);
+            let serve = move || marks.serve(&shared, &inspect);
+            threads.push(thread::spawn("sensor-marks", serve).map_err(no_thread)?);
         }
         let sensor = Self {
             shared,
@@ -502,14 +503,11 @@ impl Drop for Sensor {
     }
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, LoadError> {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(run)
-        .map_err(|error| LoadError::Map {
-            name: "thread",
-            reason: error.to_string(),
-        })
+fn no_thread(error: std::io::Error) -> LoadError {
+    LoadError::Map {
+        name: "thread",
+        reason: error.to_string(),
+    }
 }
 
 /// What there is to stand on.

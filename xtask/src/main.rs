@@ -31,7 +31,7 @@ Commands
                                    the live tests on stock kernels in emulated machines; all kernels, all lanes
   vm --kernel SERIES --command SCRIPT [--debug] [--limit SECONDS] [--parameters WORDS]
                                    a shell script in such a machine, with `credwatch` and `tests` at hand
-  vm debian [--minutes N] [--kernel SERIES] [--debug]
+  vm debian [--minutes N] [--learning DURATION] [--kernel SERIES] [--debug]
                                    an hour of ordinary use of a whole Debian with systemd: the alerts, which should be none
   ci                               everything that must hold before a change lands
   deny                             check licences, sources and advisories of all dependencies

@@ -1,6 +1,7 @@
 //! Which credentials and identities there are, in which state, and how they were used. Pure.
 
 mod answer;
+mod blindness;
 mod devices;
 mod entry;
 mod files;

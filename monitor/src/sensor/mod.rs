@@ -9,6 +9,7 @@ pub mod connector;
 mod control_sockets;
 mod family;
 mod follower;
+mod footing;
 mod gateway;
 pub mod handle;
 mod hooks;
@@ -24,9 +25,9 @@ pub mod self_test;
 mod shared;
 mod state;
 mod thread;
+mod watching;
 
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -41,14 +42,14 @@ pub use load::{LoadError, needs_net_admin, reads_paths_from_proc, runs_lsm_progr
 pub use marks::Inspect;
 pub use state::HookState;
 
-use crate::decode::{Decoded, Look};
-use crate::model::{Backend, FileId, Timestamp};
+use crate::decode::Decoded;
+use crate::model::{Backend, Timestamp};
 use control_sockets::ControlSockets;
 use follower::Follower;
+use footing::{Footing, ground};
 use gateway::{Flows, Gateway, Table};
-use hooks::Attach;
-use ladder::{Ground, Ladder};
-use load::{Kernel, Loaded, Settings};
+use ladder::Ladder;
+use load::{Loaded, Settings};
 use maps::{Counters, TaskStorage, Watches};
 use marks::Marks;
 use missed::Missed;
@@ -101,15 +102,6 @@ pub struct SystemCallPrice {
     pub without_ns: f64,
     /// With one.
     pub with_ns: f64,
-}
-
-/// What the hooks stand on.
-struct Footing {
-    loaded: Loaded,
-    ladder: Ladder,
-    kernel: Kernel,
-    gateway: Gateway,
-    missed: Missed,
 }
 
 impl Sensor {
@@ -207,177 +199,6 @@ impl Sensor {
         sensor.walk_running_tasks();
         sensor.settle();
         Ok((sensor, receiver))
-    }
-
-    fn walk_running_tasks(&self) {
-        let mut footing = self.footing();
-        let by_kernel = footing
-            .ladder
-            .stands_on(Hook::RunningTasks, Attach::TaskIterator);
-        // All that is said of a process must name it alike.
-        if by_kernel && self.shared.processes().is_none() {
-            match footing.loaded.walk_running_tasks() {
-                Ok(()) => return,
-                Err(error) => {
-                    tracing::warn!(error, "the running tasks could not be walked in the kernel");
-                    let Footing {
-                        loaded,
-                        ladder,
-                        kernel,
-                        ..
-                    } = &mut *footing;
-                    let mut ground = ground(loaded, *kernel, &self.marks, &self.follower);
-                    ladder.fall(Hook::RunningTasks, &mut ground);
-                }
-            }
-        }
-        drop(footing);
-        self.follower.tell_running();
-    }
-
-    /// Brings the process connector to what stands on it.
-    fn follow(&self) {
-        if let Err(error) = self.follower.follow(&self.footing().ladder) {
-            tracing::error!(error, "the process connector does not follow");
-        }
-    }
-
-    fn footing(&self) -> MutexGuard<'_, Footing> {
-        self.footing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A hook that is in place did not fire when it had to: takes the next of its backends. `true`
-    /// when there is one.
-    pub(crate) fn fall(&self, hook: &str) -> bool {
-        self.change_footing(hook, Ladder::fall)
-    }
-
-    /// A hook that had fired fell silent: attaches it anew.
-    pub(crate) fn revive(&self, hook: &str) -> bool {
-        self.change_footing(hook, Ladder::revive)
-    }
-
-    fn change_footing(
-        &self,
-        hook: &str,
-        change: impl FnOnce(&mut Ladder, Hook, &mut Ground<'_>) -> bool,
-    ) -> bool {
-        let Some(hook) = Hook::ALL.iter().find(|known| known.name() == hook) else {
-            return false;
-        };
-        let mut footing = self.footing();
-        let Footing {
-            loaded,
-            ladder,
-            kernel,
-            ..
-        } = &mut *footing;
-        let mut ground = ground(loaded, *kernel, &self.marks, &self.follower);
-        let found = change(ladder, *hook, &mut ground);
-        drop(footing);
-        self.follow();
-        found
-    }
-
-    /// What the cheapest system call costs without and with the hook on all of them, which is there
-    /// only meanwhile; `None` where it does not load, or is there for good.
-    pub(crate) fn system_call_price(&self) -> Option<SystemCallPrice> {
-        let program = hooks::SYSTEM_CALL;
-        let mut footing = self.footing();
-        let without_ns = self_test::system_call_ns();
-        footing.loaded.attach(&program).ok()?;
-        let with_ns = self_test::system_call_ns();
-        footing.loaded.detach(&program);
-        Some(SystemCallPrice {
-            without_ns,
-            with_ns,
-        })
-    }
-
-    /// Gives back the memory that only attaching needs.
-    pub(crate) fn settle(&self) {
-        self.footing().loaded.settle();
-    }
-
-    fn watches(&self) -> MutexGuard<'_, Watches> {
-        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Watches a credential file, by every way there is.
-    ///
-    /// # Errors
-    /// One sentence for the log; the file stays watched by the ways that worked.
-    pub fn watch_file(&self, file: FileId, path: &Path) -> Result<(), String> {
-        self.shared.expect_watched(file);
-        let inode = self
-            .watches()
-            .add_file(file)
-            .map_err(|error| error.to_string());
-        let mark = match &self.marks {
-            Ok(marks) if self.marks_files() || marks::has_own_devices(path) => {
-                marks.add_file(path).map_err(|error| error.to_string())
-            }
-            _ => Ok(()),
-        };
-        inode
-            .and(mark)
-            .map_err(|error| format!("{} is not fully watched: {error}", path.display()))
-    }
-
-    /// Whether opens of credential files are seen by marks: where a hook in the kernel sees them,
-    /// nobody needs to wait.
-    fn marks_files(&self) -> bool {
-        self.footing()
-            .ladder
-            .stands_on(Hook::FileOpen, Attach::Marks)
-    }
-
-    /// Stops watching a file that holds no credential any more, or is gone.
-    pub fn unwatch_file(&self, file: FileId, path: &Path) {
-        self.shared.forget_watched(file);
-        self.watches().remove_file(file);
-        if let Ok(marks) = &self.marks {
-            marks.remove_file(path);
-        }
-    }
-
-    /// Reports first reads of unknown files in a directory; with `dedicated`, holds opens there
-    /// until the file was looked into.
-    ///
-    /// # Errors
-    /// One sentence for the log.
-    pub fn watch_directory(
-        &self,
-        directory: FileId,
-        path: &Path,
-        dedicated: bool,
-    ) -> Result<(), String> {
-        let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        self.watches()
-            .add_directory(directory)
-            .map_err(|error| failed(&error))?;
-        match &self.marks {
-            Ok(marks) if dedicated => marks.add_directory(path).map_err(|error| failed(&error)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Reports first reads of unknown files of this name, anywhere. `false` when it is too long.
-    pub fn watch_name(&self, name: &str) -> bool {
-        self.watches().add_name(name)
-    }
-
-    /// Looks for agents and container runtimes that listen now, and watches their sockets.
-    pub fn watch_control_sockets(&self) {
-        self.sockets
-            .refresh(|socket| self.watches().add_socket(socket));
-    }
-
-    /// A file was looked at and holds nothing: its reads and writes are not reported again for a
-    /// while.
-    pub fn set_clean(&self, look: &Look) {
-        let now = u32::try_from(shared::boot_time() / 1_000_000_000).unwrap_or(u32::MAX);
-        self.watches().set_clean(look.seen, now);
     }
 
     /// Somebody has spoken about a credential: whoever has just opened one may do what is an alert
@@ -483,14 +304,6 @@ impl Sensor {
     pub fn stop(&self) {
         self.shared.stop();
     }
-
-    /// Watches the self-test's own socket.
-    pub(crate) fn watch_socket(&self, socket: FileId, path: &Path) -> Result<(), String> {
-        self.sockets.add(socket, path);
-        self.watches()
-            .add_socket(socket)
-            .map_err(|error| error.to_string())
-    }
 }
 
 impl Drop for Sensor {
@@ -507,28 +320,6 @@ fn no_thread(error: std::io::Error) -> LoadError {
     LoadError::Map {
         name: "thread",
         reason: error.to_string(),
-    }
-}
-
-/// What there is to stand on.
-fn ground<'a>(
-    loaded: &'a mut Loaded,
-    kernel: Kernel,
-    marks: &Result<Arc<Marks>, String>,
-    follower: &Follower,
-) -> Ground<'a> {
-    Ground {
-        loaded,
-        programs: if kernel.task_storage || kernel.reads {
-            Ok(())
-        } else {
-            Err(
-                "under lockdown=confidentiality no program of this kernel can tell who acts"
-                    .to_owned(),
-            )
-        },
-        marks: marks.as_ref().map(|_| ()).map_err(Clone::clone),
-        connector: follower.available.clone(),
     }
 }
 

@@ -44,6 +44,9 @@ const MORE: Duration = Duration::from_secs(45 * 60);
 /// What the command line asks for.
 struct Request {
     minutes: u16,
+    /// How long users are learned there, as the configuration has it. Unset, no user of anything is an
+    /// outsider within the time that this takes.
+    learning: Option<String>,
     kernel: &'static Kernel,
     profile: Profile,
 }
@@ -72,7 +75,7 @@ pub(super) fn command(workspace: &Path, args: &[String]) -> Result<ExitCode> {
         root: &root,
         built: &built,
         parameters: PARAMETERS,
-        command: &format!("exec bash /opt/credwatch/guest {}", request.minutes),
+        command: &request.command(),
         hardware: HARDWARE,
         limit: Duration::from_secs(u64::from(request.minutes) * 60) + MORE,
     };
@@ -93,6 +96,7 @@ impl Request {
     fn parse(args: &[String]) -> Result<Self> {
         let mut request = Self {
             minutes: 60,
+            learning: None,
             kernel: super::find("6.1")?,
             profile: Profile::Release,
         };
@@ -110,12 +114,28 @@ impl Request {
                         usage(format!("--minutes needs a number, and `{text}` is none"))
                     })?;
                 }
+                "--learning" => {
+                    let text = value()?;
+                    let is_duration = text.ends_with(['s', 'm', 'h'])
+                        && text[..text.len() - 1].parse::<u16>().is_ok();
+                    if !is_duration {
+                        return Err(usage(format!(
+                            "--learning needs a duration like 20m, and `{text}` is none"
+                        )));
+                    }
+                    request.learning = Some(text.clone());
+                }
                 "--kernel" => request.kernel = super::find(value()?)?,
                 "--debug" => request.profile = Profile::Debug,
                 other => return Err(usage(format!("vm debian does not know `{other}`"))),
             }
         }
         Ok(request)
+    }
+
+    fn command(&self) -> String {
+        let learning = self.learning.as_deref().unwrap_or_default();
+        format!("exec bash /opt/credwatch/guest {} {learning}", self.minutes)
     }
 }
 
@@ -371,8 +391,13 @@ mod tests {
         assert_eq!(parse(&[]).unwrap().minutes, 60);
         let request = parse(&["--minutes", "6", "--kernel", "6.12"]).unwrap();
         assert_eq!((request.minutes, request.kernel.series), (6, "6.12"));
+        assert!(request.command().ends_with("guest 6 "));
+        let request = parse(&["--learning", "20m"]).unwrap();
+        assert!(request.command().ends_with("guest 60 20m"));
         for args in [
             &["--minutes", "0"][..],
+            &["--learning", "soon"],
+            &["--learning", "\"m"],
             &["--minutes"],
             &["--kernel", "2.4"],
             &["60"],

@@ -1,7 +1,6 @@
 //! The one place through which every fact goes: enrich, record, detect, store, show.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use super::exposure;
 use super::followed::{Followed, is_opaque};
 use super::holders::Holders;
 use super::look;
+use super::looker::{Looker, Place};
 use super::mounts::Mounts;
 use crate::config::Config;
 use crate::credential::{FingerprintKey, Found, WatchHandle, inspect, inspect_any, places};
@@ -60,6 +60,7 @@ pub(super) struct Core<O> {
     pub(super) raised: u64,
     enricher: Enricher,
     followed: Followed,
+    looker: Looker,
     mounts: Mounts,
     /// When it is asked next what the kernel half was not run for.
     missed_due: Instant,
@@ -105,6 +106,7 @@ impl<O: Output> Core<O> {
             delays: Delays::new()?,
             raised: 0,
             followed: Followed::default(),
+            looker: Looker::default(),
             mounts: Mounts::new(),
             missed_due: Instant::now() + MISSED,
             again: Vec::new(),
@@ -325,13 +327,18 @@ impl<O: Output> Core<O> {
     /// Looks at a file that held credentials when a former daemon looked.
     pub(super) async fn look_again(&mut self, stored: &LocatedFile) {
         let time = self.sensor.now();
-        let found = if is_opaque(stored) {
-            // Other bytes without a shape are no successor, but just another file.
-            let same = |now: &LocatedFile| now.credentials == stored.credentials;
-            inspect_any(&stored.path, &self.key).ok().filter(same)
-        } else {
-            inspect(&stored.path, &self.key).ok().flatten()
-        };
+        let (key, before) = (Arc::clone(&self.key), stored.clone());
+        let place = Place::Path(stored.path.clone());
+        let found = self.beside(place, move || {
+            if is_opaque(&before) {
+                // Other bytes without a shape are no successor, but just another file.
+                let same = |now: &LocatedFile| now.credentials == before.credentials;
+                inspect_any(&before.path, &key).ok().filter(same)
+            } else {
+                inspect(&before.path, &key).ok().flatten()
+            }
+        });
+        let Some(found) = found.await else { return };
         match found {
             Some(located) => self.located(time, located).await,
             None => self.gone(time, stored.file, stored.path.clone()).await,
@@ -341,19 +348,19 @@ impl<O: Output> Core<O> {
     /// Finds what lies at the declared paths: discovery knows only what has a shape. A stat for each,
     /// and a look where another file lies there than before.
     pub(super) async fn look_at_declared(&mut self) {
-        for path in self.declared.clone() {
-            let Ok(metadata) = std::fs::metadata(&path) else {
-                continue;
-            };
-            let file = FileId {
-                dev: metadata.dev(),
-                ino: metadata.ino(),
-            };
+        let paths = self.declared.iter().cloned().collect();
+        let (files, is_all) = self.looker.files(paths).await;
+        if !is_all {
+            self.not_looked_at().await;
+        }
+        for (path, file) in files {
             let registry = &self.detector.state.registry;
             if registry.file_at(&path) == Some(file) && !registry.credentials_at(file).is_empty() {
                 continue;
             }
-            if let Ok(located) = inspect_any(&path, &self.key) {
+            let (key, place) = (Arc::clone(&self.key), Place::Path(path.clone()));
+            let found = self.beside(place, move || inspect_any(&path, &key).ok());
+            if let Some(Some(located)) = found.await {
                 let time = self.sensor.now();
                 self.located(time, located).await;
             }
@@ -401,7 +408,9 @@ impl<O: Output> Core<O> {
                         ..before
                     })
                 } else {
-                    inspect(&now, &self.key).ok().flatten()
+                    let (key, place) = (Arc::clone(&self.key), Place::Device(file.dev));
+                    let found = self.beside(place, move || inspect(&now, &key).ok().flatten());
+                    found.await.flatten()
                 };
                 if let Some(found) = found {
                     self.located(time, found).await;
@@ -427,12 +436,16 @@ impl<O: Output> Core<O> {
 
     /// Looks at a file that the kernel half pointed to, then says what was done with it.
     async fn look(&mut self, look: Look) {
-        let path = look::paths(look.file, &look.path).into_iter().next();
-        let Some(path) = path.filter(|path| !path.starts_with(&self.own)) else {
+        let (file, below_root, own) = (look.file, look.path.clone(), self.own.clone());
+        let found = self.contents(Place::Device(file.dev), move || {
+            let path = look::paths(file, &below_root).into_iter().next();
+            path.filter(|path| !path.starts_with(&own))
+        });
+        let Some((path, found)) = found.await else {
             self.sensor.set_clean(&look);
             return;
         };
-        match self.inspect(&path) {
+        match found {
             Some(located) if located.file == look.file => {
                 self.located(look.time, located).await;
                 if look.reason == LookReason::Named {
@@ -461,22 +474,59 @@ impl<O: Output> Core<O> {
         }
     }
 
-    /// What a file holds: a known shape, or the very bytes of a credential without one that
-    /// somebody has spoken about.
-    fn inspect(&self, path: &Path) -> Option<LocatedFile> {
-        if let Ok(Some(located)) = inspect(path, &self.key) {
-            return Some(located);
-        }
-        if !self.followed.has_opaque() {
-            return None;
-        }
-        let located = inspect_any(path, &self.key).ok()?;
+    /// What a file holds, and where it lies: a known shape, or the very bytes of a credential without
+    /// one that somebody has spoken about.
+    async fn contents(
+        &mut self,
+        place: Place,
+        path: impl FnOnce() -> Option<PathBuf> + Send + 'static,
+    ) -> Option<(PathBuf, Option<LocatedFile>)> {
+        let key = Arc::clone(&self.key);
+        let has_opaque = self.followed.has_opaque();
+        let looks = self.beside(place, move || {
+            let path = path()?;
+            let shaped = inspect(&path, &key).ok().flatten();
+            let any = || inspect_any(&path, &key).ok().filter(|_| has_opaque);
+            let located = shaped.or_else(any);
+            Some((path, located))
+        });
+        let (path, located) = looks.await.flatten()?;
         let registry = &self.detector.state.registry;
-        let known = |fingerprint| registry.credential(fingerprint).is_some();
-        let all = &located.credentials;
-        (all.iter().all(|held| held.kind == CredentialKind::Opaque)
-            && all.iter().any(|held| known(&held.fingerprint)))
-        .then_some(located)
+        let located = located.filter(|located| {
+            let all = &located.credentials;
+            let is_opaque =
+                !all.is_empty() && all.iter().all(|of| of.kind == CredentialKind::Opaque);
+            !is_opaque
+                || all
+                    .iter()
+                    .any(|of| registry.credential(&of.fingerprint).is_some())
+        });
+        Some((path, located))
+    }
+
+    /// What a look at files says; `None` where it does not come back.
+    async fn beside<T: Send + 'static>(
+        &mut self,
+        place: Place,
+        look: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let said = self.looker.look(place, look).await;
+        if said.is_none() {
+            self.not_looked_at().await;
+        }
+        said
+    }
+
+    /// A file that may hold a credential could not be looked at in time.
+    async fn not_looked_at(&mut self) {
+        let time = self.sensor.now();
+        let fact = Fact::Lost {
+            hook: "file_look".to_owned(),
+            cpu: None,
+            count: 1,
+        };
+        // Not by way of what is told before a fact: this may have come from there.
+        self.step(&Record { time, fact }).await;
     }
 
     /// Follows secrets that no content leads to, looks again at files that were being written, and
@@ -492,7 +542,9 @@ impl<O: Output> Core<O> {
             .partition(|(at, _)| *at <= now);
         self.again = later;
         for (_, path) in due {
-            if let Some(located) = self.inspect(&path) {
+            let place = Place::Path(path.clone());
+            let found = self.contents(place, move || Some(path)).await;
+            if let Some((_, Some(located))) = found {
                 let time = self.sensor.now();
                 self.located(time, located).await;
             }

@@ -1,6 +1,7 @@
 //! Where a file lies that the kernel half saw: from a device and a path below its file system's
 //! root to a path that the daemon can open.
 
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -36,17 +37,25 @@ pub(super) fn paths(file: FileId, below_root: &str) -> Vec<PathBuf> {
 
 /// Whether this inode lies at a path.
 pub(super) fn is(path: &Path, file: FileId) -> bool {
-    std::fs::symlink_metadata(path)
-        .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == (file.dev, file.ino))
+    std::fs::symlink_metadata(path).is_ok_and(|metadata| id(&metadata) == file)
 }
 
 /// A directory's inode.
 pub(super) fn directory_id(path: &Path) -> Option<FileId> {
     let metadata = std::fs::metadata(path).ok()?;
-    metadata.is_dir().then_some(FileId {
+    metadata.is_dir().then(|| id(&metadata))
+}
+
+/// The inode to which a path leads.
+pub(super) fn file_id(path: &Path) -> Option<FileId> {
+    std::fs::metadata(path).ok().map(|metadata| id(&metadata))
+}
+
+fn id(metadata: &Metadata) -> FileId {
+    FileId {
         dev: metadata.dev(),
         ino: metadata.ino(),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -56,11 +65,7 @@ mod tests {
     #[test]
     fn finds_a_file_by_its_device_and_inode() {
         let path = Path::new("/etc/passwd");
-        let metadata = std::fs::metadata(path).unwrap();
-        let file = FileId {
-            dev: metadata.dev(),
-            ino: metadata.ino(),
-        };
+        let file = file_id(path).unwrap();
         assert!(paths(file, "/etc/passwd").contains(&path.to_owned()));
         assert!(paths(file, "…/passwd").is_empty());
         assert!(paths(file, "/etc/group").is_empty());

@@ -21,6 +21,7 @@ mod keys;
 mod living;
 mod logs;
 mod look;
+mod looker;
 mod mounts;
 mod offboard;
 mod offline;

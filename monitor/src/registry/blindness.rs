@@ -24,6 +24,7 @@ const HOOKS: &[(&str, &[Tells])] = &[
     ("file_fault", &[Credential]),
     ("file_write", &[]),
     ("file_denied", &[]),
+    ("file_look", &[Credential]),
     ("connect4", &[Identity]),
     ("connect6", &[Identity]),
     ("sendmsg4", &[Identity]),

@@ -19,6 +19,7 @@ mod evasions;
 mod flooding;
 mod folding;
 mod guarding;
+mod hanging;
 mod holding;
 mod humans;
 mod identities;

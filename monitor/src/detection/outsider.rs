@@ -32,6 +32,8 @@ const READERS: &[&str] = &[
 ];
 /// Of these, what services are written in.
 const INTERPRETERS: &[&str] = &["node*", "perl*", "php*", "python*", "ruby*"];
+/// And what the scripts are written in that some services consist of. A shell is much else, too.
+const SHELLS: &[&str] = &["bash", "dash", "sh"];
 /// Who starts jobs of nobody's session, though the audit system counts them as logins.
 const SCHEDULERS: &[&str] = &["cron", "crond", "anacron", "atd", "fcron", "systemd"];
 /// A service reads what it needs in this time from its start.
@@ -231,18 +233,21 @@ impl Detector {
                 .is_some_and(|first| first <= learned_until)
         };
         let is_reader = self.runs(actor, READERS);
+        let manager = |key: ProcessKey| key.pid == 1;
+        let is_first = manager(task.parent());
+        let may_be_service =
+            !is_reader || self.runs(actor, INTERPRETERS) || is_first && self.runs(actor, SHELLS);
         if actor.placement.service().is_none()
             || !may
             || !is_known(actor.identity())
-            || is_reader && !self.runs(actor, INTERPRETERS)
+            || !may_be_service
             || !self.state.host.has_program_of_root(task.exe, exe)
         {
             return false;
         }
         let processes = &self.state.processes;
         // The oldest below the service manager.
-        let manager = |key: ProcessKey| key.pid == 1;
-        let (top, program) = if manager(task.parent()) {
+        let (top, program) = if is_first {
             (task.key(), task.exe)
         } else {
             let above = processes

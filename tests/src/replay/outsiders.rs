@@ -317,6 +317,29 @@ fn a_service_reads_at_its_start_what_it_read_before_anybody_looked() {
         2,
         "a program that reads anything"
     );
+    assert_eq!(story(true, "/usr/bin/bash"), 0, "a service in a shell");
+    assert_eq!(story(false, "/usr/bin/bash"), 2);
+
+    // What is below a service in a shell is told in it as well.
+    let mut story = Story::new();
+    story.cgroup(7, "/system.slice/ledger.service");
+    lies(&mut story, "/etc/ledger/token", 78, (0, 0o600), &[key("k")]);
+    story.runs(&in_cgroup(of_root(42), 7), "/usr/bin/bash");
+    story.wait(30 * DAY);
+    let start = Timestamp(BEGIN.0 + 30 * DAY * 1_000_000);
+    let main = Task {
+        start,
+        ..in_cgroup(of_root(43), 7)
+    };
+    story.runs(&main, "/usr/bin/bash");
+    let below = Task {
+        start,
+        ..child_of(&main, 44)
+    };
+    story.fork(&below);
+    story.runs(&below, "/usr/bin/bash");
+    story.access(&below, file(78), Access::Read, None);
+    assert_eq!(outsiders(&story).len(), 1, "{:?}", story.told());
 
     // A service in an interpreter, its worker, and a script that it starts.
     let mut story = Story::new();

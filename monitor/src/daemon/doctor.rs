@@ -17,7 +17,8 @@ use crate::sensor::{self, HookState, Sensor};
 /// When nothing at all can be watched.
 pub fn doctor(config: &Config) -> Result<Doctor, CommandError> {
     // What a daemon has, or what it lacks would not show here.
-    privileges::keep_what_is_needed(None, config.discovery.environments);
+    let prefer = config.sensor.backend;
+    privileges::keep_what_is_needed(None, config.discovery.environments, prefer);
     let runtime = startup::runtime()?;
     let _context = runtime.enter();
     let directory = scratch()?;
@@ -26,7 +27,7 @@ pub fn doctor(config: &Config) -> Result<Doctor, CommandError> {
         ring_bytes: config.sensor.ring_bytes,
         wakeup_interval: config.sensor.wakeup_interval,
         permission_events: config.sensor.permission_events,
-        backend: config.sensor.backend,
+        backend: prefer,
         system_call_hook: config.sensor.system_call_hook,
         rate_cap: config.sensor.rate_cap,
         dns: config.sensor.dns,

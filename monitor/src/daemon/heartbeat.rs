@@ -153,22 +153,23 @@ impl Heart {
         Ok(())
     }
 
-    /// Watches interfaces that have come, and tells of those that are not there.
+    /// Watches interfaces that have come, and tells of those that are not there, or were not watched
+    /// meanwhile.
     fn gateway(&mut self) -> Result<(), Gone> {
         for interface in self.sensor.look_at_gateway() {
             let hook = format!("{GATEWAY} on {}", interface.name);
-            let was_told = self.unwatched.contains(&interface.name);
-            match interface.failure {
-                Some(reason) if !was_told => {
-                    self.unwatched.insert(interface.name);
-                    self.failed(&hook, CLASSIFIER.to_owned(), reason)?;
-                }
-                None if was_told => {
-                    self.unwatched.remove(&interface.name);
-                    let backend = CLASSIFIER.to_owned();
-                    self.tell(Fact::HookWorks { hook, backend })?;
-                }
-                _ => {}
+            let is_watched = interface.failure.is_none();
+            let reasons: Vec<_> = interface
+                .taken_off
+                .into_iter()
+                .chain(interface.failure)
+                .collect();
+            if !reasons.is_empty() && self.unwatched.insert(interface.name.clone()) {
+                self.failed(&hook, CLASSIFIER.to_owned(), reasons.join("; "))?;
+            }
+            if is_watched && self.unwatched.remove(&interface.name) {
+                let backend = CLASSIFIER.to_owned();
+                self.tell(Fact::HookWorks { hook, backend })?;
             }
         }
         Ok(())

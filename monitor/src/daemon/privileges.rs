@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use caps::{CapSet, Capability, CapsHashSet};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
+use crate::model::Backend;
 use crate::sensor;
 
 /// What is needed as long as the daemon runs, because hooks may have to be put in place and proven
@@ -22,8 +23,8 @@ const NEEDED: [Capability; 3] = [
 /// To give the control socket to a group, where one is configured.
 const FOR_THE_GROUP: Capability = Capability::CAP_CHOWN;
 /// To attach the program that sees packets at a cgroup before Linux 6.9, and to listen to the process
-/// connector before 6.6.
-const FOR_OLD_KERNELS: Capability = Capability::CAP_NET_ADMIN;
+/// connector before 6.6. For filters of a qdisc on any kernel, where these are to be tried first.
+const FOR_NETWORKS: Capability = Capability::CAP_NET_ADMIN;
 /// To read in /proc which program a process runs that has more rights than this one: under
 /// lockdown=confidentiality, where no program of the kernel half may read its path. And to read the
 /// environment of processes of others, or the very file that they run, where that is configured.
@@ -35,7 +36,11 @@ const OOM_SCORE: &str = "-900";
 /// Drops every other capability of this thread and of what it starts, and gives up what it could
 /// gain. Call it before the first thread: each has its own. What cannot be done is a line in the
 /// log, for the daemon works all the same.
-pub(super) fn keep_what_is_needed(group: Option<&str>, reads_processes: bool) {
+pub(super) fn keep_what_is_needed(
+    group: Option<&str>,
+    reads_processes: bool,
+    prefer: Option<Backend>,
+) {
     // Before the capability that this needs is gone. Where even root has it not, the unit sets it.
     if let Err(error) = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE) {
         tracing::info!(%error, "the kernel may end this daemon when memory runs out");
@@ -43,7 +48,7 @@ pub(super) fn keep_what_is_needed(group: Option<&str>, reads_processes: bool) {
     raise_limits();
     let mut needed = CapsHashSet::from(NEEDED);
     needed.extend(group.map(|_| FOR_THE_GROUP));
-    needed.extend(sensor::needs_net_admin().then_some(FOR_OLD_KERNELS));
+    needed.extend(sensor::needs_net_admin(prefer).then_some(FOR_NETWORKS));
     let from_proc = reads_processes || sensor::reads_paths_from_proc();
     needed.extend(from_proc.then_some(FOR_PROC));
     let steps = [

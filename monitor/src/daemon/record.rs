@@ -31,6 +31,7 @@ pub fn record(args: &RecordArgs) -> CommandResult {
     privileges::keep_what_is_needed(
         None,
         config.sensor.job_environment || config.detection.has_digests(),
+        config.sensor.backend,
     );
     startup::runtime()?.block_on(recording(args, config))
 }

@@ -51,6 +51,7 @@ pub fn run(options: &RunOptions) -> CommandResult {
         config.sensor.job_environment
             || config.discovery.environments
             || config.detection.has_digests(),
+        config.sensor.backend,
     );
     let runtime = runtime()?;
     let result = runtime.block_on(daemon(options, &config));

@@ -61,9 +61,10 @@ pub enum Backend {
     Connector,
     /// A walk through /proc.
     Proc,
-    /// A classifier of packets on an interface.
-    #[serde(rename = "tc")]
-    Classifier,
+    /// A classifier of packets, linked to an interface.
+    Tcx,
+    /// A classifier of packets, as a filter of an interface's clsact qdisc.
+    Clsact,
 }
 
 impl Backend {
@@ -78,6 +79,8 @@ impl Backend {
         Self::Fanotify,
         Self::Connector,
         Self::Proc,
+        Self::Tcx,
+        Self::Clsact,
     ];
 
     /// As it is written in configuration and shown.
@@ -92,7 +95,8 @@ impl Backend {
             Self::Fanotify => "fanotify",
             Self::Connector => "connector",
             Self::Proc => "proc",
-            Self::Classifier => "tc",
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
         }
     }
 }

@@ -20,6 +20,7 @@ use zerocopy::IntoBytes;
 use super::hooks::{Attach, Program};
 use super::missed;
 use super::offsets::{self, OffsetError};
+use crate::model::Backend;
 
 /// The kernel half, as this build embeds it. Empty in a host-only build.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monitor-ebpf"));
@@ -303,9 +304,10 @@ pub fn runs_lsm_programs() -> bool {
 }
 
 /// Whether attaching, and listening to the process connector, takes `CAP_NET_ADMIN`: from Linux 6.9 on
-/// `CAP_SYS_ADMIN` stands for it (bpf_token_capable).
-pub fn needs_net_admin() -> bool {
-    KernelVersion::current().is_ok_and(|of| of < KernelVersion::new(6, 9, 0))
+/// `CAP_SYS_ADMIN` stands for it (bpf_token_capable), but not for filters of a qdisc.
+pub fn needs_net_admin(prefer: Option<Backend>) -> bool {
+    prefer == Some(Backend::Clsact)
+        || KernelVersion::current().is_ok_and(|of| of < KernelVersion::new(6, 9, 0))
 }
 
 /// Where the cgroup v2 hierarchy is mounted: `/sys/fs/cgroup`, or a place beside v1 on a hybrid.

@@ -18,6 +18,7 @@ mod load;
 mod maps;
 mod marks;
 mod missed;
+mod netlink;
 mod offsets;
 mod repeats;
 mod ring;
@@ -148,7 +149,7 @@ impl Sensor {
             left_out,
             &mut ground,
         );
-        let mut gateway = Gateway::new(&options.gateway.interfaces);
+        let mut gateway = Gateway::new(&options.gateway.interfaces, options.backend);
         let devices = if gateway.is_configured() {
             let table = Table::take(loaded.ebpf())?;
             gateway.look(loaded.ebpf());
@@ -252,14 +253,14 @@ impl Sensor {
         }
     }
 
-    /// Watches interfaces of the gateway that have come, and says how each is.
+    /// Watches interfaces of the gateway that have come, and those from which somebody has taken the
+    /// classifiers, and says how each is.
     pub fn look_at_gateway(&self) -> Vec<InterfaceState> {
         let mut footing = self.footing();
         let Footing {
             loaded, gateway, ..
         } = &mut *footing;
-        gateway.look(loaded.ebpf());
-        gateway.states()
+        gateway.look(loaded.ebpf())
     }
 
     fn hook_state(&self, standing: &ladder::Standing, passed_over: u64) -> HookState {

@@ -11,12 +11,17 @@ use super::daemon::{Daemon, Place, patiently};
 use super::host::act;
 use super::turn::shared;
 
-/// Links of programs at cgroups that a process holds: their ids, with the hook that each is at.
-fn links(pid: u32) -> Vec<u32> {
+const AT_CGROUPS: &[&str] = &["link_type:\tcgroup"];
+
+/// Links of programs that a process holds and of which all of this is told: their ids.
+pub(super) fn links(pid: u32, told: &[&str]) -> Vec<u32> {
     let directory = fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap();
     directory
         .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
-        .filter(|info| info.lines().any(|line| line == "link_type:\tcgroup"))
+        .filter(|info| {
+            told.iter()
+                .all(|told| info.lines().any(|line| line == *told))
+        })
         .filter_map(|info| {
             let id = info
                 .lines()
@@ -27,7 +32,7 @@ fn links(pid: u32) -> Vec<u32> {
 }
 
 /// Detaches a link for everybody who holds it: what `bpftool link detach` does.
-fn detach(link: u32) {
+pub(super) fn detach(link: u32) {
     #[repr(C)]
     struct ById {
         id: u32,
@@ -72,7 +77,7 @@ fn a_hook_that_is_detached_is_told_within_ten_seconds_and_put_back() {
     let _host = shared();
     let place = Place::new();
     let daemon = Daemon::start(&place);
-    let found = links(daemon.pid());
+    let found = links(daemon.pid(), AT_CGROUPS);
     assert!(!found.is_empty(), "some programs are at the cgroup's root");
     let before = Instant::now();
     for link in &found {
@@ -97,7 +102,7 @@ fn a_hook_that_is_detached_is_told_within_ten_seconds_and_put_back() {
     eprintln!("told after {:.1} s", before.elapsed().as_secs_f64());
     place.until("the hooks are back", || {
         let doctor: Doctor = place.ask(&["doctor"]);
-        doctor.gaps().is_empty() && !links(daemon.pid()).is_empty()
+        doctor.gaps().is_empty() && !links(daemon.pid(), AT_CGROUPS).is_empty()
     });
     // One without repeats ends without a word to the sinks.
     place.until("its alert has ended", || {

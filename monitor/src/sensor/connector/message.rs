@@ -3,19 +3,10 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use crate::sensor::netlink::{Header, split};
+
 /// Longest datagram that the kernel sends: three headers, and the largest event of any version.
 pub const LONGEST: usize = 256;
-
-/// `struct nlmsghdr`
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
-#[repr(C)]
-struct NetlinkHeader {
-    len: u32,
-    kind: u16,
-    flags: u16,
-    sequence: u32,
-    port: u32,
-}
 
 /// `struct cn_msg`
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
@@ -165,16 +156,6 @@ pub fn messages(datagram: &[u8]) -> impl Iterator<Item = Result<Message, Message
     })
 }
 
-/// The kind and body of the first netlink message, and what follows it.
-fn split(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
-    let (header, _) = NetlinkHeader::read_from_prefix(bytes).ok()?;
-    let len = usize::try_from(header.len).ok()?;
-    let body = bytes.get(size_of::<NetlinkHeader>()..len)?;
-    // Messages begin at multiples of four; the last one need not be filled up.
-    let next = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
-    Some((header.kind, body, next))
-}
-
 fn message(body: &[u8]) -> Result<Message, MessageError> {
     let (header, rest) = read::<ConnectorHeader>(body)?;
     if (header.index, header.value) != (libc::CN_IDX_PROC, libc::CN_VAL_PROC) {
@@ -258,8 +239,8 @@ pub(super) fn ignore(ack: u32) -> Vec<u8> {
 }
 
 fn request<T: IntoBytes + Immutable>(ack: u32, body: T) -> Vec<u8> {
-    let netlink = NetlinkHeader {
-        len: (size_of::<NetlinkHeader>() + size_of::<ConnectorHeader>() + size_of::<T>()) as u32,
+    let netlink = Header {
+        len: (size_of::<Header>() + size_of::<ConnectorHeader>() + size_of::<T>()) as u32,
         kind: libc::NLMSG_DONE as u16,
         flags: 0,
         sequence: 0,
@@ -288,8 +269,8 @@ mod tests {
             len: data.len() as u16,
             ..header
         };
-        let netlink = NetlinkHeader {
-            len: (size_of::<NetlinkHeader>() + size_of::<ConnectorHeader>() + data.len()) as u32,
+        let netlink = Header {
+            len: (size_of::<Header>() + size_of::<ConnectorHeader>() + data.len()) as u32,
             kind: libc::NLMSG_DONE as u16,
             flags: 0,
             sequence: 0,

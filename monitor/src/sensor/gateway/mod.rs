@@ -1,9 +1,9 @@
 //! Interfaces behind which devices are: the classifiers on them, which come and go with them.
 //!
-//! No ladder of hooks: each interface is watched or not, by the best way that the kernel has for it. tcx
-//! (Linux 6.6) is a link that ends with the daemon and stands beside what others have attached; before that it is a
-//! filter of a clsact qdisc.
+//! No ladder of hooks: each interface is watched or not, by the best way that the kernel has for it.
 
+mod attached;
+mod filters;
 mod flows;
 mod table;
 
@@ -11,10 +11,6 @@ use std::fs;
 use std::time::Duration;
 
 use aya::Ebpf;
-use aya::programs::tc::{
-    NlOptions, SchedClassifierLinkId, TcAttachOptions, qdisc_add_clsact, qdisc_detach_program,
-};
-use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
 use ipnet::IpNet;
 use monitor_common::Hook;
 use rustix::net::{AddressFamily, SocketType, netdevice, socket};
@@ -26,16 +22,10 @@ use super::ladder::Tried;
 use super::load::explain;
 use super::state::HookState;
 use crate::model::{Backend, Capability};
+use attached::Attached;
 
-/// The classifiers, with where they stand.
-const PROGRAMS: [(&str, TcAttachType); 2] = [
-    ("gateway_ingress", TcAttachType::Ingress),
-    ("gateway_egress", TcAttachType::Egress),
-];
 /// The kernel's type of interfaces whose frames begin with an Ethernet header (`ARPHRD_ETHER`).
 const ETHERNET: &str = "1";
-/// Before other filters, which may have the last word on a packet.
-const FIRST: u16 = 1;
 
 /// What the gateway is told to do.
 #[derive(Debug, Clone)]
@@ -59,42 +49,45 @@ impl GatewayOptions {
     }
 }
 
-/// An interface, and why it is not watched.
+/// An interface, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InterfaceState {
     /// Its name.
     pub name: String,
-    /// `None` where it is watched.
+    /// Why it is not watched; `None` where it is.
     pub failure: Option<String>,
+    /// What was found taken off at this look, whether or not it could be put back: nothing was seen
+    /// meanwhile.
+    pub taken_off: Option<String>,
 }
 
 /// The interfaces.
 pub(super) struct Gateway {
     interfaces: Vec<Interface>,
+    /// What is tried first.
+    prefer: Option<Backend>,
     /// Whether the kernel takes the classifiers; `None` before it was asked. It would not change its mind.
     loads: Option<Result<(), String>>,
 }
 
 struct Interface {
     name: String,
-    /// What it is watched by, and the index that it had.
+    /// What it is watched by, or why it is not.
     attached: Result<Attached, String>,
-}
-
-struct Attached {
-    index: u32,
-    how: &'static str,
-    links: Vec<(&'static str, SchedClassifierLinkId)>,
+    /// Why it is not known whether that is still there.
+    doubt: Option<String>,
 }
 
 impl Gateway {
-    pub(super) fn new(interfaces: &[String]) -> Self {
+    pub(super) fn new(interfaces: &[String], prefer: Option<Backend>) -> Self {
         let interfaces = interfaces.iter().map(|name| Interface {
             name: name.clone(),
             attached: Err("it was not tried yet".to_owned()),
+            doubt: None,
         });
         Self {
             interfaces: interfaces.collect(),
+            prefer,
             loads: None,
         }
     }
@@ -103,27 +96,26 @@ impl Gateway {
         !self.interfaces.is_empty()
     }
 
-    /// Attaches where that is missing: an interface that has come, or has come back.
-    pub(super) fn look(&mut self, ebpf: &mut Ebpf) {
+    /// Attaches where that is missing: an interface that has come, or has come back, or one from which
+    /// somebody has taken what stood there.
+    pub(super) fn look(&mut self, ebpf: &mut Ebpf) -> Vec<InterfaceState> {
         if !self.is_configured() {
-            return;
+            return Vec::new();
         }
-        let loads = self.loads.get_or_insert_with(|| {
-            let mut names = PROGRAMS.iter();
-            names.try_for_each(|(name, _)| classifier(ebpf, name).map(drop))
-        });
-        for interface in &mut self.interfaces {
-            match loads {
-                Ok(()) => interface.look(ebpf),
-                Err(refusal) => interface.attached = Err(refusal.clone()),
+        let loads = self.loads.get_or_insert_with(|| attached::load(ebpf));
+        let states = self.interfaces.iter_mut().map(|interface| {
+            let taken_off = match loads {
+                Ok(()) => interface.look(self.prefer, ebpf),
+                Err(refusal) => {
+                    interface.attached = Err(refusal.clone());
+                    None
+                }
+            };
+            InterfaceState {
+                name: interface.name.clone(),
+                failure: interface.failure(),
+                taken_off,
             }
-        }
-    }
-
-    pub(super) fn states(&self) -> Vec<InterfaceState> {
-        let states = self.interfaces.iter().map(|interface| InterfaceState {
-            name: interface.name.clone(),
-            failure: interface.attached.as_ref().err().cloned(),
         });
         states.collect()
     }
@@ -131,25 +123,26 @@ impl Gateway {
     /// As `status` and `doctor` show it; its counts are added by who has them.
     pub(super) fn hook(&self) -> HookState {
         let attached = self.interfaces.iter();
-        let attached = attached.filter_map(|of| Some((of, of.attached.as_ref().ok()?)));
+        let attached: Vec<_> = attached
+            .filter_map(|of| Some((of, of.attached.as_ref().ok()?)))
+            .collect();
+        let kind = attached.first().map(|(_, attached)| attached.by);
         let backends: Vec<_> = attached
-            .map(|(of, attached)| format!("{} {}", attached.how, of.name))
+            .iter()
+            .map(|(of, attached)| format!("{} {}", attached.by, of.name))
             .collect();
-        let tried: Vec<_> = self
-            .states()
-            .into_iter()
-            .filter_map(|of| {
-                Some(Tried {
-                    backend: format!("tc {}", of.name),
-                    failure: of.failure?,
-                })
+        let tried = self.interfaces.iter().filter_map(|of| {
+            Some(Tried {
+                backend: format!("tc {}", of.name),
+                failure: of.failure()?,
             })
-            .collect();
+        });
+        let tried: Vec<_> = tried.collect();
         HookState {
             name: Hook::GatewayFlow.name(),
             capability: Capability::Gateway,
             backend: backends.join(" + "),
-            kind: (!backends.is_empty()).then_some(Backend::Classifier),
+            kind,
             attached: tried.is_empty(),
             fired: 0,
             heard: 0,
@@ -167,42 +160,54 @@ impl Gateway {
 }
 
 impl Interface {
-    fn look(&mut self, ebpf: &mut Ebpf) {
+    /// Brings it to be watched. Returns what it was watched by and somebody has taken off.
+    fn look(&mut self, prefer: Option<Backend>, ebpf: &mut Ebpf) -> Option<String> {
         let index = index_of(&self.name);
+        let mut taken_off = None;
         if let Ok(attached) = &self.attached
             && index == Ok(attached.index)
-            && attached.holds(&self.name, ebpf)
         {
-            return;
+            // Twice: what others attach may go away while it is looked at.
+            let mut stands = || attached.stands(&self.name, ebpf);
+            match stands().or_else(|_| stands()) {
+                Ok(true) => {
+                    self.doubt = None;
+                    return None;
+                }
+                Ok(false) => {
+                    taken_off = Some(format!(
+                        "its {} programs were taken off {}",
+                        attached.by, self.name
+                    ));
+                }
+                Err(error) => {
+                    self.doubt = Some(format!(
+                        "whether its {} programs are still on {} could not be asked: {error}",
+                        attached.by, self.name
+                    ));
+                    return None;
+                }
+            }
         }
+        self.doubt = None;
         if let Ok(attached) = std::mem::replace(&mut self.attached, Err(String::new())) {
-            detach(ebpf, attached.links);
+            attached.detach(ebpf);
         }
         self.attached = index.and_then(|index| {
             is_ethernet(&self.name)?;
-            let (how, links) = attach(ebpf, &self.name)?;
-            Ok(Attached { index, how, links })
+            Attached::to(&self.name, index, prefer, ebpf)
         });
+        taken_off
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.attached
+            .as_ref()
+            .err()
+            .or(self.doubt.as_ref())
+            .cloned()
     }
 }
-
-impl Attached {
-    /// Whether nobody has taken it off. What filters a qdisc has cannot be asked for so simply.
-    fn holds(&self, name: &str, ebpf: &mut Ebpf) -> bool {
-        self.how != TCX
-            || PROGRAMS.iter().all(|(program, place)| {
-                let own = classifier(ebpf, program).and_then(|of| of.info().map_err(explain));
-                let there = SchedClassifier::query_tcx(name, *place);
-                match (own, there) {
-                    (Ok(own), Ok((_, there))) => there.iter().any(|of| of.id() == own.id()),
-                    _ => false,
-                }
-            })
-    }
-}
-
-const TCX: &str = "tcx";
-const CLSACT: &str = "tc clsact";
 
 fn index_of(name: &str) -> Result<u32, String> {
     let socket = socket(AddressFamily::INET, SocketType::DGRAM, None).map_err(explain)?;
@@ -219,78 +224,5 @@ fn is_ethernet(name: &str) -> Result<(), String> {
             kind.trim()
         )),
         _ => Ok(()),
-    }
-}
-
-type Links = Vec<(&'static str, SchedClassifierLinkId)>;
-
-/// Both ways, or none.
-fn attach(ebpf: &mut Ebpf, name: &str) -> Result<(&'static str, Links), String> {
-    let by_tcx = both(ebpf, |program, _, place| {
-        let first = TcAttachOptions::TcxOrder(LinkOrder::first());
-        program.attach_with_options(name, place, first)
-    });
-    let without_tcx = match by_tcx {
-        Ok(links) => return Ok((TCX, links)),
-        Err(error) => error,
-    };
-    // One that is there already is as good.
-    let _ = qdisc_add_clsact(name);
-    let by_clsact = both(ebpf, |program, own_name, place| {
-        // A filter outlives a daemon that was killed.
-        let _ = qdisc_detach_program(name, place, own_name);
-        let first = NlOptions {
-            priority: FIRST,
-            ..NlOptions::default()
-        };
-        program.attach_with_options(name, place, TcAttachOptions::Netlink(first))
-    });
-    match by_clsact {
-        Ok(links) => Ok((CLSACT, links)),
-        Err(error) => Err(format!("{TCX}: {without_tcx}; {CLSACT}: {error}")),
-    }
-}
-
-fn both(
-    ebpf: &mut Ebpf,
-    attach: impl Fn(
-        &mut SchedClassifier,
-        &str,
-        TcAttachType,
-    ) -> Result<SchedClassifierLinkId, aya::programs::ProgramError>,
-) -> Result<Links, String> {
-    let mut links = Links::new();
-    for (name, place) in PROGRAMS {
-        let link = classifier(ebpf, name)
-            .and_then(|program| attach(program, name, place).map_err(explain));
-        match link {
-            Ok(link) => links.push((name, link)),
-            Err(error) => {
-                detach(ebpf, links);
-                return Err(error);
-            }
-        }
-    }
-    Ok(links)
-}
-
-/// A classifier, in the kernel.
-fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier, String> {
-    let program = ebpf
-        .program_mut(name)
-        .ok_or("the kernel half for this kernel has no such program")?;
-    let program: &mut SchedClassifier = program.try_into().map_err(explain)?;
-    if program.fd().is_err() {
-        program.load().map_err(explain)?;
-    }
-    Ok(program)
-}
-
-fn detach(ebpf: &mut Ebpf, links: Links) {
-    for (name, link) in links {
-        if let Ok(program) = classifier(ebpf, name) {
-            // What went with its interface is gone already.
-            let _ = program.detach(link);
-        }
     }
 }

@@ -22,10 +22,13 @@ const ETHERNET: u32 = 14;
 const VLAN: u16 = 0x8100;
 const VLAN_OF_PROVIDER: u16 = 0x88a8;
 const VLAN_TAG: u32 = 4;
+/// Most tags that are followed, beside one that the interface has taken off already.
+const VLAN_TAGS: u32 = 2;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 const IPV6_HEADER: u32 = 40;
-/// Most extension headers of IPv6 that are followed. Behind more the protocol is the header's own number.
+/// Most extension headers of IPv6 that are followed. Behind more, or behind one that is cut short, the
+/// protocol is the header's own number.
 const EXTENSIONS: u32 = 4;
 
 /// Most flows of one device that are told at once, in a second.
@@ -65,8 +68,19 @@ struct Packet {
     /// The IP packet's own length; 0 where it is too long to say so.
     len: u32,
     /// Where the transport header begins, from the start of the frame. 0 where there is none: in all
-    /// but the first of its fragments.
+    /// but the first of its fragments, and where a header before it is cut short.
     transport: u32,
+}
+
+/// What the headers behind that of IP say.
+struct Transport {
+    /// 0 where there is none, as the other.
+    source_port: u16,
+    destination_port: u16,
+    /// Those of TCP.
+    flags: u8,
+    /// Length of all headers from that of IP on; 0 where not all of them are known.
+    headers: u32,
 }
 
 #[inline(always)]
@@ -100,7 +114,10 @@ fn look(skb: *mut __sk_buff, from_device: bool) {
         return;
     }
     let (mut ether_type, mut start) = (u16::from_be_bytes([high, low]), ETHERNET);
-    if ether_type == VLAN || ether_type == VLAN_OF_PROVIDER {
+    for _ in 0..VLAN_TAGS {
+        if ether_type != VLAN && ether_type != VLAN_OF_PROVIDER {
+            break;
+        }
         let Some([_, _, high, low]) = load::<[u8; 4]>(skb, start) else {
             return;
         };
@@ -115,26 +132,12 @@ fn look(skb: *mut __sk_buff, from_device: bool) {
     let Some(packet) = packet else {
         return;
     };
-    let (mut source_port, mut destination_port, mut flags) = (0, 0, 0);
-    let mut headers = packet.transport.wrapping_sub(start);
-    if packet.transport == 0 {
-        headers = 0;
-    } else if packet.protocol == TCP {
-        let Some(tcp) = load::<[u8; 14]>(skb, packet.transport) else {
-            return;
-        };
-        source_port = u16::from_be_bytes([tcp[0], tcp[1]]);
-        destination_port = u16::from_be_bytes([tcp[2], tcp[3]]);
-        headers += u32::from(tcp[12] >> 4) * 4;
-        flags = tcp[13];
-    } else if packet.protocol == UDP {
-        let Some(udp) = load::<[u8; 4]>(skb, packet.transport) else {
-            return;
-        };
-        source_port = u16::from_be_bytes([udp[0], udp[1]]);
-        destination_port = u16::from_be_bytes([udp[2], udp[3]]);
-        headers += 8;
-    }
+    let Transport {
+        source_port,
+        destination_port,
+        flags,
+        headers,
+    } = transport(skb, &packet, start);
     let (len, segments, interface) =
         unsafe { ((*skb).len, (*skb).gso_segs.max(1), (*skb).ifindex) };
     let len = if packet.len == 0 {
@@ -236,6 +239,38 @@ fn counted(key: &FlowKey, from_device: bool, packets: u64, bytes: u64, began: u3
     });
 }
 
+/// A packet that ends within its transport header, or before it, has no ports and is counted all the same.
+#[inline(always)]
+fn transport(skb: *mut __sk_buff, packet: &Packet, start: u32) -> Transport {
+    let mut transport = Transport {
+        source_port: 0,
+        destination_port: 0,
+        flags: 0,
+        headers: 0,
+    };
+    if packet.transport == 0 {
+        return transport;
+    }
+    let before = packet.transport.wrapping_sub(start);
+    if packet.protocol == TCP {
+        if let Some(tcp) = load::<[u8; 14]>(skb, packet.transport) {
+            transport.source_port = u16::from_be_bytes([tcp[0], tcp[1]]);
+            transport.destination_port = u16::from_be_bytes([tcp[2], tcp[3]]);
+            transport.flags = tcp[13];
+            transport.headers = before + u32::from(tcp[12] >> 4) * 4;
+        }
+    } else if packet.protocol == UDP {
+        if let Some(udp) = load::<[u8; 4]>(skb, packet.transport) {
+            transport.source_port = u16::from_be_bytes([udp[0], udp[1]]);
+            transport.destination_port = u16::from_be_bytes([udp[2], udp[3]]);
+            transport.headers = before + 8;
+        }
+    } else {
+        transport.headers = before;
+    }
+    transport
+}
+
 #[inline(always)]
 fn ipv4(skb: *mut __sk_buff, start: u32) -> Option<Packet> {
     let ip = load::<[u8; 20]>(skb, start)?;
@@ -268,7 +303,7 @@ fn ipv6(skb: *mut __sk_buff, start: u32) -> Option<Packet> {
         payload + IPV6_HEADER
     };
     let (mut protocol, mut transport) = (ip[6], start + IPV6_HEADER);
-    let mut is_first = true;
+    let mut has_transport = true;
     for _ in 0..EXTENSIONS {
         if !matches!(
             protocol,
@@ -276,9 +311,12 @@ fn ipv6(skb: *mut __sk_buff, start: u32) -> Option<Packet> {
         ) {
             break;
         }
-        let [next, words, high, low] = load::<[u8; 4]>(skb, transport)?;
+        let Some([next, words, high, low]) = load::<[u8; 4]>(skb, transport) else {
+            has_transport = false;
+            break;
+        };
         if protocol == FRAGMENT {
-            is_first &= u16::from_be_bytes([high, low]) >> 3 == 0;
+            has_transport &= u16::from_be_bytes([high, low]) >> 3 == 0;
             transport += 8;
         } else {
             transport += (u32::from(words) + 1) * 8;
@@ -290,7 +328,7 @@ fn ipv6(skb: *mut __sk_buff, start: u32) -> Option<Packet> {
         destination,
         protocol,
         len,
-        transport: if is_first { transport } else { 0 },
+        transport: if has_transport { transport } else { 0 },
     })
 }
 

@@ -1,5 +1,7 @@
 //! Devices behind a gateway: the daemon runs in the network namespace that forwards for them.
 
+mod frames;
+mod headers;
 mod scene;
 mod standing;
 

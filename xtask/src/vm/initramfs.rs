@@ -17,13 +17,14 @@ use crate::process;
 pub(super) const INIT: &str = include_str!("../../vm/init");
 
 /// Modules to load, with what they depend on. Some kernels have some of them built in.
-const MODULES: [&str; 7] = [
+const MODULES: [&str; 8] = [
     "virtio_pci",
     "virtio_blk",
     "ext4",
     "overlay",
     // The tests of a gateway make interfaces, and older kernels filter by a qdisc.
     "veth",
+    "8021q",
     "sch_ingress",
     "cls_bpf",
 ];

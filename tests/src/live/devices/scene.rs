@@ -8,9 +8,10 @@ use monitor::control::protocol::IdentityView;
 use monitor::model::Alert;
 
 use crate::live::daemon::{Daemon, Place, patiently, program};
-use crate::live::host::{Partner, command, program as path_of, python, run};
+use crate::live::host::{Partner, act, command, program as path_of, python, run};
 
 pub(super) const SERVER: &str = "198.51.100.7";
+pub(super) const SERVER_V6: &str = "2001:db8:7::7";
 
 /// A network namespace that lasts as long as the process that has made it.
 pub(super) struct Host(Partner);
@@ -39,6 +40,16 @@ impl Host {
         self.says(line);
     }
 
+    /// Runs a line that may fail, with what it says then.
+    pub(super) fn try_shell(&self, line: &str) -> Result<(), String> {
+        let done = act(&mut self.enter(&command("sh", &[&"-ec", &line])));
+        if done.output.status.success() {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&done.output.stderr).into_owned())
+        }
+    }
+
     /// What a line prints.
     pub(super) fn says(&self, line: &str) -> String {
         let done = run(&mut self.enter(&command("sh", &[&"-ec", &line])));
@@ -62,6 +73,7 @@ pub(super) struct Device {
     pub(super) interface: String,
     pub(super) mac: String,
     pub(super) address: String,
+    pub(super) address_v6: String,
     /// The hardware address of the gateway's end.
     pub(super) gateway_mac: String,
 }
@@ -75,6 +87,7 @@ impl Scene {
             interface: format!("iot{number}"),
             mac: format!("02:00:5e:10:00:0{number}"),
             address: format!("192.168.5{number}.7"),
+            address_v6: format!("2001:db8:5{number}::7"),
             gateway_mac: format!("02:00:5e:10:01:0{number}"),
         });
         gateway.shell(&format!(
@@ -118,6 +131,29 @@ impl Scene {
             "ip address add {address}/24 dev eth0; ip link set eth0 up\n\
              ip route add default via {network}.1"
         ));
+    }
+
+    /// Gives all of them IPv6, beside which neighbours are discovered.
+    pub(super) fn speak_ipv6(&self) {
+        let up = "for of in all default; do echo 0 > /proc/sys/net/ipv6/conf/$of/disable_ipv6; done\n";
+        self.gateway.shell(&format!(
+            "{up} echo 1 > /proc/sys/net/ipv6/conf/all/forwarding\n\
+             ip address add 2001:db8:7::1/64 dev up0 nodad"
+        ));
+        self.server.shell(&format!(
+            "{up} ip address add {SERVER_V6}/64 dev eth0 nodad\n\
+             ip route add default via 2001:db8:7::1"
+        ));
+        for device in &self.devices {
+            let network = device.address_v6.trim_end_matches('7');
+            let interface = &device.interface;
+            self.gateway
+                .shell(&format!("ip address add {network}1/64 dev {interface} nodad"));
+            device.host.shell(&format!(
+                "{up} ip address add {network}7/64 dev eth0 nodad\n\
+                 ip route add default via {network}1"
+            ));
+        }
     }
 
     pub(super) fn unplug(&self, device: &Device) {

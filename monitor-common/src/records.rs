@@ -547,12 +547,16 @@ shared! {
         pub device_port: u16,
         /// The other end's.
         pub peer_port: u16,
-        /// IPPROTO number.
+        /// IPPROTO number, or [`ARP`].
         pub protocol: u16,
         /// Index of the interface.
         pub interface: u32,
     }
 }
+
+/// `protocol` of a [`FlowKey`] where a device speaks ARP, which stands beside IP: its EtherType, above all
+/// IPPROTO numbers.
+pub const ARP: u16 = 0x0806;
 
 /// Who began a flow: `began` of [`FlowCounts`] and [`FlowRecord`].
 pub mod began {

@@ -10,7 +10,7 @@ use aya_ebpf::bindings::{__sk_buff, BPF_NOEXIST, TC_ACT_UNSPEC};
 use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, bpf_skb_load_bytes};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
-use monitor_common::{FlowCounts, FlowKey, FlowRecord, Hook, Rate, began, kind};
+use monitor_common::{ARP, FlowCounts, FlowKey, FlowRecord, Hook, Rate, began, kind};
 
 use crate::emit::{Count, To, add, count, emit_several, failed, seconds};
 use crate::kernel::offset;
@@ -34,8 +34,13 @@ const EXTENSIONS: u32 = 4;
 /// Most flows of one device that are told at once, in a second.
 const OF_A_DEVICE: u32 = 256;
 
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+/// Ethernet and IPv4, with their addresses of 6 and 4 bytes: what an ARP packet begins with (RFC 826).
+const ARP_FOR_IPV4: [u8; 6] = [0, 1, 8, 0, 6, 4];
+const ARP_REPLY: u8 = 2;
+const ARP_BYTES: u32 = 28;
+
+const TCP: u16 = 6;
+const UDP: u16 = 17;
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
@@ -64,7 +69,10 @@ pub fn gateway_egress(context: TcContext) -> i32 {
 struct Packet {
     source: [u8; 16],
     destination: [u8; 16],
-    protocol: u8,
+    /// As in [`FlowKey`].
+    protocol: u16,
+    /// Whether the packet itself says that it is an answer.
+    answers: bool,
     /// The IP packet's own length; 0 where it is too long to say so.
     len: u32,
     /// Where the transport header begins, from the start of the frame. 0 where there is none: in all
@@ -127,6 +135,7 @@ fn look(skb: *mut __sk_buff, from_device: bool) {
     let packet = match ether_type {
         IPV4 => ipv4(skb, start),
         IPV6 => ipv6(skb, start),
+        ARP => arp(skb, start),
         _ => return,
     };
     let Some(packet) = packet else {
@@ -154,7 +163,7 @@ fn look(skb: *mut __sk_buff, from_device: bool) {
             mac,
             device_port: source_port,
             peer_port: destination_port,
-            protocol: u16::from(packet.protocol),
+            protocol: packet.protocol,
             interface,
         }
     } else {
@@ -164,7 +173,7 @@ fn look(skb: *mut __sk_buff, from_device: bool) {
             mac,
             device_port: destination_port,
             peer_port: source_port,
-            protocol: u16::from(packet.protocol),
+            protocol: packet.protocol,
             interface,
         }
     };
@@ -177,6 +186,7 @@ fn look(skb: *mut __sk_buff, from_device: bool) {
         (TCP, TCP_SYN) => sender,
         (TCP, both) if both == TCP_SYN | TCP_ACK => other,
         (TCP, _) => began::UNKNOWN,
+        _ if packet.answers => other,
         _ => sender,
     };
     counted(&key, from_device, u64::from(segments), bytes, began, flags);
@@ -271,6 +281,23 @@ fn transport(skb: *mut __sk_buff, packet: &Packet, start: u32) -> Transport {
     transport
 }
 
+/// Who asks for an address of the link, or says which it has.
+#[inline(always)]
+fn arp(skb: *mut __sk_buff, start: u32) -> Option<Packet> {
+    let arp = load::<[u8; ARP_BYTES as usize]>(skb, start)?;
+    if [arp[0], arp[1], arp[2], arp[3], arp[4], arp[5]] != ARP_FOR_IPV4 {
+        return None;
+    }
+    Some(Packet {
+        source: mapped([arp[14], arp[15], arp[16], arp[17]]),
+        destination: mapped([arp[24], arp[25], arp[26], arp[27]]),
+        protocol: ARP,
+        answers: arp[7] == ARP_REPLY,
+        len: ARP_BYTES,
+        transport: 0,
+    })
+}
+
 #[inline(always)]
 fn ipv4(skb: *mut __sk_buff, start: u32) -> Option<Packet> {
     let ip = load::<[u8; 20]>(skb, start)?;
@@ -282,7 +309,8 @@ fn ipv4(skb: *mut __sk_buff, start: u32) -> Option<Packet> {
     Some(Packet {
         source: mapped([ip[12], ip[13], ip[14], ip[15]]),
         destination: mapped([ip[16], ip[17], ip[18], ip[19]]),
-        protocol: ip[9],
+        protocol: u16::from(ip[9]),
+        answers: false,
         len: u32::from(u16::from_be_bytes([ip[2], ip[3]])),
         transport: if offset == 0 { start + header } else { 0 },
     })
@@ -326,7 +354,8 @@ fn ipv6(skb: *mut __sk_buff, start: u32) -> Option<Packet> {
     Some(Packet {
         source,
         destination,
-        protocol,
+        protocol: u16::from(protocol),
+        answers: false,
         len,
         transport: if has_transport { transport } else { 0 },
     })

@@ -14,7 +14,7 @@ use crate::model::Traffic;
 /// Lists the identities that are known: their states and when they were seen.
 ///
 /// KIND is account, service, container, workload, ci job, device or person. ADDRESSES are those of a device of
-/// the network, seen since the daemon started; as JSON with where its traffic goes.
+/// the network, seen since the daemon started, with who else has sent from them; as JSON with where its traffic goes.
 ///
 /// USES and OWNS count credentials. An identity that owns one and has not acted is listed too.
 ///
@@ -100,9 +100,17 @@ fn bytes(traffic: Traffic) -> String {
     format!("{} B in {} packets", traffic.bytes, traffic.packets)
 }
 
+/// `192.0.2.7 192.0.2.8 (also device:mac:02:00:5e:10:00:02)`
 fn addresses(device: &DeviceView) -> String {
-    let addresses: Vec<_> = device.addresses.iter().map(ToString::to_string).collect();
-    addresses.join(" ")
+    let addresses = device.addresses.iter().map(|address| {
+        let others = device.shares.iter().filter(|of| of.address == *address);
+        let others: Vec<_> = others.map(|of| of.with.as_str()).collect();
+        match others.as_slice() {
+            [] => address.to_string(),
+            others => format!("{address} (also {})", others.join(", ")),
+        }
+    });
+    addresses.collect::<Vec<_>>().join(" ")
 }
 
 fn table(rows: &[IdentityView]) -> String {

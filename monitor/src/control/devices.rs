@@ -1,5 +1,6 @@
 //! What was seen of a device of the network, as operators see it.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,9 @@ use crate::registry::Registry;
 pub struct DeviceView {
     /// Its addresses, in their order.
     pub addresses: Vec<IpAddr>,
+    /// Other devices that have sent from one of these addresses.
+    #[serde(default)]
+    pub shares: Vec<SharedAddress>,
     /// How many flows it has had.
     pub flows: u64,
     /// What it sent.
@@ -22,6 +26,18 @@ pub struct DeviceView {
     pub destinations: Vec<DestinationView>,
     /// How many other destinations it has had, which made room for these.
     pub forgotten_destinations: u64,
+}
+
+/// An address that another device has sent from, too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// The other device.
+    pub with: Selector,
+    /// When that was seen with it last.
+    #[serde(with = "rfc3339")]
+    pub last_seen: Timestamp,
 }
 
 /// Where a device connects to.
@@ -58,9 +74,25 @@ impl DeviceView {
     }
 }
 
+/// Who has sent from each address, and when last.
+pub(super) type ByAddress<'a> = BTreeMap<IpAddr, Vec<(&'a Selector, Timestamp)>>;
+
 /// What was seen of a device; `None` for what is none, and where nothing was.
-pub(super) fn of(registry: &Registry, selector: &Selector) -> Option<DeviceView> {
+pub(super) fn of(
+    registry: &Registry,
+    selector: &Selector,
+    by_address: &ByAddress<'_>,
+) -> Option<DeviceView> {
     let device = registry.devices.get(selector)?;
+    let shares = device.addresses().flat_map(|address| {
+        let all = by_address.get(&address).into_iter().flatten();
+        let others = all.filter(|(with, _)| *with != selector);
+        others.map(move |(with, last_seen)| SharedAddress {
+            address,
+            with: (*with).clone(),
+            last_seen: *last_seen,
+        })
+    });
     let destinations = device.destinations();
     let destinations = destinations.map(|(of, used)| DestinationView {
         address: of.to.ip(),
@@ -75,6 +107,7 @@ pub(super) fn of(registry: &Registry, selector: &Selector) -> Option<DeviceView>
     });
     Some(DeviceView {
         addresses: device.addresses().collect(),
+        shares: shares.collect(),
         flows: device.flows,
         sent: device.sent,
         received: device.received,

@@ -129,6 +129,7 @@ pub fn identities(
     {
         *owned.entry(owner).or_default() += 1;
     }
+    let by_address = registry.devices.by_address();
     let known = registry.identities().map(|(selector, entry)| {
         let said = entry
             .declared
@@ -137,7 +138,7 @@ pub fn identities(
         IdentityView {
             selector: selector.clone(),
             kind: selector.kind().to_owned(),
-            device: devices::of(registry, selector),
+            device: devices::of(registry, selector, &by_address),
             account: account(selector),
             state: said.map_or(CredentialState::Active, |said| said.state),
             retired_at: said.map(|said| said.since),

@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
 use monitor_common::{
-    CapabilityRecord, CappedRecord, CloseRecord, ConnectRecord, DnsRecord, FileKey, FileRecord,
-    FlowKey, FlowRecord, Header, Hook, IdentityRecord, KeyRecord, MemoryRecord, NamedFileRecord,
-    ProcessRecord, SeenName, TaskInfo, TaskRecord, UnixRecord, began, kind, way,
+    ARP, CapabilityRecord, CappedRecord, CloseRecord, ConnectRecord, DnsRecord, FileKey,
+    FileRecord, FlowKey, FlowRecord, Header, Hook, IdentityRecord, KeyRecord, MemoryRecord,
+    NamedFileRecord, ProcessRecord, SeenName, TaskInfo, TaskRecord, UnixRecord, began, kind, way,
 };
 use zerocopy::FromBytes;
 
@@ -403,6 +403,7 @@ fn protocol(number: u16) -> Protocol {
     match number {
         6 => Protocol::Tcp,
         17 => Protocol::Udp,
+        ARP => Protocol::Arp,
         _ => Protocol::Other,
     }
 }

@@ -357,9 +357,13 @@ fn date(at: Timestamp) -> String {
 }
 
 pub(super) fn endpoint(to: &AlertDestination) -> String {
-    let address = std::net::SocketAddr::new(to.address, to.port);
+    let address = match to.port {
+        // The protocol has none.
+        0 => to.address.to_string(),
+        port => std::net::SocketAddr::new(to.address, port).to_string(),
+    };
     match &to.name {
         Some(name) => format!("{name} ({address})"),
-        None => address.to_string(),
+        None => address,
     }
 }

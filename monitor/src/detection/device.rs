@@ -98,9 +98,11 @@ fn did(flow: &Flow, to: &str) -> String {
     let over = match flow.protocol {
         Protocol::Tcp => " over TCP",
         Protocol::Udp => " over UDP",
+        Protocol::Arp => " over ARP",
         Protocol::Other => "",
     };
     match flow.direction {
+        Direction::Incoming if flow.source.port() == 0 => format!("answered {to}{over}: {sent}"),
         Direction::Incoming => {
             let port = flow.source.port();
             format!("answered {to} from its port {port}{over}: {sent}")
@@ -213,6 +215,19 @@ mod tests {
             "device:ip:192.0.2.7 (02:00:00:00:00:01), retired on 1970-01-01 by root: \"sold\", answered \
              198.51.100.7:8883 from its port 80 over TCP: 3 packets (180 bytes)"
         );
+    }
+
+    #[test]
+    fn what_has_no_ports_is_told_without() {
+        let mut detector = Detector::new(DetectionConfig::default());
+        retire(&mut detector, "device:ip:192.0.2.7");
+        let mut answers = flow(1, "192.0.2.7:0", 1);
+        answers.destination = "192.0.2.1:0".parse().unwrap();
+        answers.protocol = Protocol::Arp;
+        answers.direction = Direction::Incoming;
+        let alerts = tell(&mut detector, HOUR, Fact::Flow(answers));
+        let says = "answered 192.0.2.1 over ARP: 1 packet (60 bytes)";
+        assert!(alerts[0].summary.ends_with(says), "{}", alerts[0].summary);
     }
 
     #[test]

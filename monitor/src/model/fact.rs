@@ -466,6 +466,7 @@ fn is_once(count: &u64) -> bool {
 pub enum Protocol {
     Tcp,
     Udp,
+    Arp,
     Other,
 }
 

@@ -83,6 +83,18 @@ impl Devices {
         }
     }
 
+    /// Who has sent from each address since the start, and when last. Two devices at one address are one
+    /// that took over from the other, or one that pretends to be it.
+    pub fn by_address(&self) -> BTreeMap<IpAddr, Vec<(&Selector, Timestamp)>> {
+        let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (selector, device) in &self.seen {
+            for (address, seen) in &device.addresses {
+                all.entry(*address).or_default().push((selector, *seen));
+            }
+        }
+        all
+    }
+
     /// What was seen of a device since the start.
     pub fn get(&self, device: &Selector) -> Option<&Device> {
         self.seen.get(device)
@@ -100,8 +112,9 @@ impl Device {
         self.flows = self.flows.saturating_add(flows);
         self.sent.add(flow.sent);
         self.received.add(flow.received);
-        if flow.direction == Direction::Incoming {
-            // The other end's port says nothing of what it wanted.
+        if flow.direction == Direction::Incoming || flow.protocol == Protocol::Arp {
+            // The other end's port says nothing of what it wanted; and who is only looked for on the link
+            // is not connected to.
             return;
         }
         let key = Destination {
@@ -190,6 +203,35 @@ mod tests {
         assert_eq!((used.first, used.last), (Timestamp(5), Timestamp(9)));
         assert_eq!((used.flows, used.received.packets), (1, 2));
         assert_eq!(device.addresses().count(), 1);
+    }
+
+    #[test]
+    fn who_is_looked_for_on_the_link_is_no_destination() {
+        let mut devices = Devices::default();
+        let name = Selector::device_ip("192.0.2.7".parse().unwrap());
+        let mut of = flow("192.0.2.7:0", "192.0.2.1:0");
+        of.protocol = Protocol::Arp;
+        devices.note(&name, &of, Timestamp(5));
+        let device = devices.get(&name).unwrap();
+        assert_eq!((device.flows, device.sent.packets), (1, 2));
+        assert_eq!(device.addresses().count(), 1);
+        assert_eq!(device.destinations().count(), 0);
+    }
+
+    #[test]
+    fn two_devices_at_one_address_are_told_apart() {
+        let mut devices = Devices::default();
+        let [one, other] = [1, 2]
+            .map(|last| Selector::device_mac(crate::model::MacAddress([2, 0, 0, 0, 0, last])));
+        devices.note(&one, &flow("192.0.2.7:1", "198.51.100.7:1"), Timestamp(5));
+        devices.note(&other, &flow("192.0.2.8:1", "198.51.100.7:1"), Timestamp(6));
+        devices.note(&other, &flow("192.0.2.7:1", "198.51.100.7:1"), Timestamp(7));
+        let all = devices.by_address();
+        let at = |address: &str| all.get(&address.parse().unwrap()).cloned();
+        let both = vec![(&one, Timestamp(5)), (&other, Timestamp(7))];
+        assert_eq!(at("192.0.2.7"), Some(both));
+        assert_eq!(at("192.0.2.8"), Some(vec![(&other, Timestamp(6))]));
+        assert_eq!(at("192.0.2.9"), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Devices behind a gateway: the daemon runs in the network namespace that forwards for them.
 
+mod arp;
 mod frames;
 mod headers;
 mod scene;
@@ -125,6 +126,8 @@ fn a_retired_device_that_sends_is_told_and_another_is_not() {
     assert_eq!((alert.process, alert.credential), (None, None));
     assert_eq!(place.all(|alert| meter.is_in(alert)), []);
 
+    // Who is known on the link for good is not asked for again: what is told first is the datagram.
+    scene.know_each_other(meter);
     // And by its address; a device that is restored is quiet.
     place.restore(camera.selector());
     place.retire(format!("device:ip:{}", meter.address));
@@ -173,4 +176,3 @@ fn a_flood_of_short_flows_loses_nothing_silently() {
         });
     }
 }
-

@@ -7,6 +7,7 @@ use crate::live::host::run;
 
 pub(super) const IPV4: u16 = 0x0800;
 pub(super) const IPV6: u16 = 0x86dd;
+pub(super) const ARP: u16 = 0x0806;
 /// IEEE 802.1Q, and the outer tag of IEEE 802.1ad.
 pub(super) const VLAN: u16 = 0x8100;
 pub(super) const VLAN_OF_PROVIDER: u16 = 0x88a8;
@@ -26,13 +27,26 @@ pub(super) fn frame(from: &str, to: &str, tags: &[u16], kind: u16, payload: &[u8
     frame
 }
 
+/// A question of who has an address; an announcement where that is the asker's own.
+pub(super) fn arp_request(mac_of: &str, from: &str, to: &str) -> Vec<u8> {
+    let [from, to] = [from, to].map(|of| of.parse::<Ipv4Addr>().unwrap().octets());
+    let mut packet = vec![0, 1, 8, 0, 6, 4, 0, 1];
+    packet.extend(mac(mac_of));
+    packet.extend(from);
+    packet.extend([0; 6]);
+    packet.extend(to);
+    packet
+}
+
 /// An IPv4 packet without options.
 pub(super) fn ipv4(from: &str, to: &str, protocol: u8, payload: &[u8]) -> Vec<u8> {
     let [from, to] = [from, to].map(|of| of.parse::<Ipv4Addr>().unwrap().octets());
     let len = u16::try_from(20 + payload.len()).unwrap().to_be_bytes();
     let mut header = vec![0x45, 0, len[0], len[1], 0, 1, 0, 0, 64, protocol, 0, 0];
     header.extend([from, to].concat());
-    let words = header.chunks(2).map(|of| u32::from(of[0]) << 8 | u32::from(of[1]));
+    let words = header
+        .chunks(2)
+        .map(|of| u32::from(of[0]) << 8 | u32::from(of[1]));
     let sum: u32 = words.sum();
     let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
     header[10..12].copy_from_slice(&sum.to_be_bytes());

@@ -135,7 +135,8 @@ impl Scene {
 
     /// Gives all of them IPv6, beside which neighbours are discovered.
     pub(super) fn speak_ipv6(&self) {
-        let up = "for of in all default; do echo 0 > /proc/sys/net/ipv6/conf/$of/disable_ipv6; done\n";
+        let up =
+            "for of in all default; do echo 0 > /proc/sys/net/ipv6/conf/$of/disable_ipv6; done\n";
         self.gateway.shell(&format!(
             "{up} echo 1 > /proc/sys/net/ipv6/conf/all/forwarding\n\
              ip address add 2001:db8:7::1/64 dev up0 nodad"
@@ -147,13 +148,27 @@ impl Scene {
         for device in &self.devices {
             let network = device.address_v6.trim_end_matches('7');
             let interface = &device.interface;
-            self.gateway
-                .shell(&format!("ip address add {network}1/64 dev {interface} nodad"));
+            self.gateway.shell(&format!(
+                "ip address add {network}1/64 dev {interface} nodad"
+            ));
             device.host.shell(&format!(
                 "{up} ip address add {network}7/64 dev eth0 nodad\n\
                  ip route add default via {network}1"
             ));
         }
+    }
+
+    /// Tells a device and the gateway the hardware address of each other, so that neither asks.
+    pub(super) fn know_each_other(&self, device: &Device) {
+        let gateway = device.address.replace(".7", ".1");
+        device.host.shell(&format!(
+            "ip neigh replace {gateway} lladdr {} nud permanent dev eth0",
+            device.gateway_mac
+        ));
+        self.gateway.shell(&format!(
+            "ip neigh replace {} lladdr {} nud permanent dev {}",
+            device.address, device.mac, device.interface
+        ));
     }
 
     pub(super) fn unplug(&self, device: &Device) {

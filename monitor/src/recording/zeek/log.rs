@@ -145,23 +145,12 @@ pub fn read(mut from: impl BufRead, networks: &Networks) -> Result<Log, ZeekErro
             }
             continue;
         }
-        if line.starts_with('{') {
-            match json(line).and_then(|row| flow(&row, networks)) {
-                Ok(Some(found)) => log.flows.push(found),
-                Ok(None) => log.of_others += 1,
-                Err(why) => log.reject(number, why),
-            }
+        let row = if line.starts_with('{') {
+            json(line)
         } else if let Some(columns) = &columns {
-            match columns.row(line).and_then(|row| flow(&row, networks)) {
-                Ok(Some(found)) => log.flows.push(found),
-                Ok(None) => log.of_others += 1,
-                Err(why) => log.reject(number, why),
-            }
+            columns.row(line)
         } else if log.lines() > 0 {
-            log.reject(
-                number,
-                "it is no JSON, and no header came before it".to_owned(),
-            );
+            Err("it is no JSON, and no header came before it".to_owned())
         } else {
             let is_header = |separator: &&&str| {
                 let has = |name: &str| line.split(**separator).any(|column| column == name);
@@ -170,6 +159,12 @@ pub fn read(mut from: impl BufRead, networks: &Networks) -> Result<Log, ZeekErro
             let found = SEPARATORS.iter().find(is_header);
             let separator = found.ok_or(ZeekError::NotALog { line: number })?;
             columns = Some(Columns::of(line, separator, &unset, number)?);
+            continue;
+        };
+        match row.and_then(|row| flow(&row, networks)) {
+            Ok(Some(found)) => log.flows.push(found),
+            Ok(None) => log.of_others += 1,
+            Err(why) => log.reject(number, why),
         }
         if log.flows.len() > MOST {
             return Err(ZeekError::TooMany);

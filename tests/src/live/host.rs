@@ -22,6 +22,13 @@ pub(super) fn program(name: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("these tests need the program {name}"))
 }
 
+/// The first two numbers of this kernel's version.
+pub(super) fn kernel() -> (u32, u32) {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map_while(|of| of.parse().ok());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
 /// The path that an alert gives for a program.
 pub(super) fn exe(name: &str) -> String {
     let path = program(name).canonicalize().unwrap();

@@ -9,7 +9,7 @@ use monitor::model::{CredentialState, DetectionId};
 use rustix::process::Signal;
 
 use super::daemon::{Daemon, Place, program};
-use super::host::{Account, SshKey, act, command, program as program_of_host, run, signal};
+use super::host::{Account, SshKey, act, command, kernel, program as program_of_host, run, signal};
 use super::turn::shared;
 
 const CHOWN: u64 = 1 << 0;
@@ -25,10 +25,7 @@ fn needed() -> u64 {
 }
 
 fn needed_without_environments() -> u64 {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split(['.', '-']).map_while(|of| of.parse().ok());
-    let version: (u32, u32) = (numbers.next().unwrap(), numbers.next().unwrap());
-    let for_old_kernels = if version < (6, 9) { NET_ADMIN } else { 0 };
+    let for_old_kernels = if kernel() < (6, 9) { NET_ADMIN } else { 0 };
     let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
     let is_hidden = lockdown.contains("[confidentiality]");
     let for_paths = if is_hidden { SYS_PTRACE } else { 0 };
@@ -141,16 +138,29 @@ fn a_group_of_the_control_socket_is_one_more() {
 /// What loads the kernel half puts its classifiers at interfaces too, also at those that come later.
 #[test]
 fn a_gateway_takes_no_more() {
+    a_gateway_takes(needed(), "auto");
+}
+
+/// Filters are no programs to the kernel, but a matter of its network.
+#[test]
+fn a_gateway_by_filters_takes_one_more() {
+    a_gateway_takes(needed() | NET_ADMIN, "clsact");
+}
+
+fn a_gateway_takes(expected: u64, backend: &str) {
     let _host = shared();
-    let place = Place::with("[gateway]\ninterfaces = [\"gw0\"]\n[sensor]\nheartbeat = \"1s\"");
+    let place = Place::with(&format!(
+        "[gateway]\ninterfaces = [\"gw0\"]\n[sensor]\nheartbeat = \"1s\"\nbackend = {backend:?}"
+    ));
     let mut own_network = command("unshare", &[&"--net", &program_of_host("sh"), &"-ec"]);
     let line = "(sleep 2; ip link add gw0 type veth peer name gw1) & exec \"$@\"";
     own_network.args([line, "sh"]).arg(program());
     let daemon = Daemon::start_by(&place, own_network);
     place.until("the interface is watched", || {
-        place.hook("gateway_flow").attached
+        let hook = place.hook("gateway_flow");
+        hook.attached && (backend == "auto" || hook.backend == format!("{backend} gw0"))
     });
-    holds_exactly(&daemon, needed());
+    holds_exactly(&daemon, expected);
     daemon.stop();
 }
 

@@ -223,7 +223,6 @@ async fn daemon(options: &RunOptions, config: &Config) -> CommandResult {
     serve(&mut core, &mut parts, own, asked, context).await;
     drop(guard);
     drop(host);
-    drop(cluster);
     server.abort();
     let _ = server.await;
     parts.sensor.stop();

@@ -11,6 +11,7 @@ pub fn init() {
         .with_default_directive(LevelFilter::WARN.into())
         .with_env_var("CREDWATCH_LOG")
         .from_env_lossy();
+    let filter = quieted(filter);
     let colour = std::io::IsTerminal::is_terminal(&std::io::stderr())
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let subscriber = tracing_subscriber::fmt()
@@ -22,6 +23,14 @@ pub fn init() {
     // Both fail only when a logger is there already, as in a test.
     let _ = tracing::subscriber::set_global_default(subscriber);
     let _ = tracing_log::LogTracer::init();
+}
+
+/// Libraries that log what the other end of a connection has sent, as it was sent.
+const REPEATERS: &[&str] = &["kube_client=off", "kube_runtime=off", "tower_http=off"];
+
+fn quieted(filter: EnvFilter) -> EnvFilter {
+    let off = REPEATERS.iter().filter_map(|text| text.parse().ok());
+    off.fold(filter, EnvFilter::add_directive)
 }
 
 /// How long events waited between the kernel and the pipeline, in microseconds.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use monitor::control::protocol::{
     ChangeView, Configuration, CredentialView, Delay, FileView, FindingKind, HookStatus,
-    SinkStatus, Status,
+    KubernetesStatus, SinkStatus, Status,
 };
 use monitor::control::{PeerUser, Request, Response, Server, socket_path};
 use monitor::model::{
@@ -71,6 +71,14 @@ impl Daemon {
 
 fn status() -> Status {
     Status {
+        kubernetes: Some(KubernetesStatus {
+            node: "node-1".to_owned(),
+            accounts: 41,
+            pods: 17,
+            left_out: 0,
+            away: Some("pods are not watched: connection refused".to_owned()),
+            since: TIME,
+        }),
         version: "1.2.3".to_owned(),
         pid: 4242,
         started: TIME,
@@ -446,6 +454,7 @@ fn without_a_daemon_the_database_is_read_and_left_as_it_is() {
                         subject: None,
                         issued: None,
                         expires: None,
+                        bound: None,
                     }],
                 },
             ),

@@ -59,6 +59,8 @@ const OWNED: &[(&str, &str)] = &[
     ("zeroize", "credential"),
     ("inotify", "credential"),
     ("clap", "cli"),
+    ("kube", "daemon"),
+    ("k8s_openapi", "daemon"),
 ];
 
 /// A word of the source that matters here.

@@ -39,8 +39,18 @@ pub(crate) fn command(workspace: &Path, args: &[String]) -> Result<ExitCode> {
 /// When it does not build; cargo has said why.
 pub(crate) fn daemon(workspace: &Path, profile: Profile) -> Result<PathBuf> {
     ui::heading("Building the daemon");
+    daemon_with(workspace, profile, &[])
+}
+
+/// The same with more arguments for cargo.
+///
+/// # Errors
+/// When it does not build; cargo has said why.
+pub(crate) fn daemon_with(workspace: &Path, profile: Profile, more: &[&str]) -> Result<PathBuf> {
     let mut cargo = cargo(workspace, "build");
-    cargo.args(["--package", "monitor", "--bin", "credwatch"]);
+    cargo
+        .args(["--package", "monitor", "--bin", "credwatch"])
+        .args(more);
     let folder = match profile {
         Profile::Release => {
             cargo.arg("--release");

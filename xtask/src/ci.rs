@@ -13,7 +13,7 @@ use xtask::{
 };
 
 use crate::{
-    build, deny, process, setup, test,
+    build, deny, kubernetes, process, setup, test,
     ui::{self, Mark},
     usage, vm,
 };
@@ -116,6 +116,17 @@ fn steps<'a>(workspace: &'a Path, toolchain: &'a Toolchain) -> Vec<Step<'a>> {
             Box::new(move || {
                 let mut clippy = cargo("clippy");
                 clippy.args(["--workspace", "--all-targets", "--", "-D", "warnings"]);
+                process::run(&mut clippy)?;
+                Ok(None)
+            }),
+        ),
+        (
+            "clippy with the API watch",
+            Box::new(move || {
+                let mut clippy = cargo("clippy");
+                clippy.args(["--package", "monitor", "--package", "tests"]);
+                clippy.args(["--features", kubernetes::FEATURES]);
+                clippy.args(["--all-targets", "--", "-D", "warnings"]);
                 process::run(&mut clippy)?;
                 Ok(None)
             }),

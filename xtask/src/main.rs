@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod ci;
 mod deny;
+mod kubernetes;
 mod process;
 mod run;
 mod setup;
@@ -33,6 +34,8 @@ Commands
                                    a shell script in such a machine, with `credwatch` and `tests` at hand
   vm debian [--minutes N] [--learning DURATION] [--kernel SERIES] [--debug]
                                    an hour of ordinary use of a whole Debian with systemd: the alerts, which should be none
+  kubernetes [NAME…] [--debug] [--build-only]
+                                   the watch of a cluster's API against a real API server, which is built the first time
   ci                               everything that must hold before a change lands
   deny                             check licences, sources and advisories of all dependencies
 
@@ -82,6 +85,7 @@ fn dispatch(mut args: Vec<String>) -> Result<ExitCode> {
         "test" => test::command(&workspace, &args),
         "bench" => bench::command(&workspace, args),
         "ci" => ci::command(&workspace, &args),
+        "kubernetes" => kubernetes::command(&workspace, &args),
         "vm" => vm::command(&workspace, &args),
         "deny" => deny::command(&workspace, &args),
         "help" | "--help" | "-h" => {

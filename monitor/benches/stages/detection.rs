@@ -90,6 +90,7 @@ fn before() -> Vec<Record> {
                 subject: None,
                 issued: None,
                 expires: None,
+                bound: None,
             }],
         })
     });

@@ -70,6 +70,21 @@ fn table(status: &Status) -> String {
         facts.add([name.into(), number.into()]);
     }
 
+    if let Some(of) = &status.kubernetes {
+        let mut known = format!(
+            "node {}: {} service accounts, {} pods",
+            of.node, of.accounts, of.pods
+        );
+        if of.left_out > 0 {
+            known += &format!(", {} passed over", of.left_out);
+        }
+        facts.add(["kubernetes".into(), known.as_str().into()]);
+        if let Some(away) = &of.away {
+            let away = format!("{away}, since {}", seconds(of.since));
+            facts.add(["KUBERNETES API AWAY".into(), away.as_str().into()]);
+        }
+    }
+
     let delay = status.delay;
     let delay = format!(
         "{} ms at most for half of the events, {} ms for 99 in 100, {} ms for all",

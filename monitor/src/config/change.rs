@@ -1,8 +1,8 @@
 //! What a running daemon takes in of another configuration, and what waits for a restart.
 
 use super::{
-    Config, ControlConfig, DetectionConfig, DiscoveryConfig, GatewayConfig, RegistryConfig,
-    SensorConfig,
+    Config, ControlConfig, DetectionConfig, DiscoveryConfig, GatewayConfig, KubernetesConfig,
+    RegistryConfig, SensorConfig,
 };
 
 /// How one configuration follows another.
@@ -46,6 +46,9 @@ impl Config {
             "gateway.interfaces" = gateway.interfaces,
             "gateway.networks" = gateway.networks,
             "gateway.interval" = gateway.interval,
+            "kubernetes.api" = kubernetes.api,
+            "kubernetes.kubeconfig" = kubernetes.kubeconfig,
+            "kubernetes.node" = kubernetes.node,
             "discovery.environments" = discovery.environments,
             "discovery.logs" = discovery.logs,
         );
@@ -53,6 +56,7 @@ impl Config {
         in_force.control = self.control.clone();
         in_force.sensor = self.sensor.clone();
         in_force.gateway = self.gateway.clone();
+        in_force.kubernetes = self.kubernetes.clone();
         in_force.discovery.environments = self.discovery.environments;
         in_force.discovery.logs.clone_from(&self.discovery.logs);
         let taken = self.taken(&in_force);
@@ -139,6 +143,12 @@ const fn each_field_is_listed(config: &Config) {
                 interfaces: _,
                 networks: _,
                 interval: _,
+            },
+        kubernetes:
+            KubernetesConfig {
+                api: _,
+                kubeconfig: _,
+                node: _,
             },
         sinks: _,
     } = config;
@@ -229,6 +239,10 @@ mod tests {
             ("[gateway]\ninterfaces = [\"a\"]", "gateway.interfaces"),
             ("[gateway]\nnetworks = [\"10.0.0.1\"]", "gateway.networks"),
             ("[gateway]\ninterval = \"1s\"", "gateway.interval"),
+            #[cfg(feature = "kubernetes")]
+            ("[kubernetes]\napi = true", "kubernetes.api"),
+            ("[kubernetes]\nkubeconfig = \"/a\"", "kubernetes.kubeconfig"),
+            ("[kubernetes]\nnode = \"a\"", "kubernetes.node"),
             ("[sensor]\nring_bytes = 65536", "sensor.ring_bytes"),
             (
                 "[sensor]\nwakeup_interval = \"1s\"",

@@ -7,6 +7,7 @@ mod detection;
 mod duration;
 mod error;
 mod gateway;
+mod kubernetes;
 mod life;
 mod offboard;
 mod reader;
@@ -24,6 +25,7 @@ pub use detection::{
 };
 pub use error::{ConfigError, Problem};
 pub use gateway::GatewayConfig;
+pub use kubernetes::{KubernetesConfig, is_node};
 pub use life::LifeConfig;
 pub use offboard::OffboardConfig;
 pub use registry_files::load_registry;
@@ -50,6 +52,8 @@ pub struct Config {
     pub sensor: SensorConfig,
     /// `[gateway]`: the interfaces behind which devices are.
     pub gateway: GatewayConfig,
+    /// `[kubernetes]`: whether the API of the cluster is watched.
+    pub kubernetes: KubernetesConfig,
     /// `[[sinks]]`: where alerts go. Never empty.
     pub sinks: Vec<SinkConfig>,
 }
@@ -63,6 +67,7 @@ impl Default for Config {
             detection: DetectionConfig::default(),
             sensor: SensorConfig::default(),
             gateway: GatewayConfig::default(),
+            kubernetes: KubernetesConfig::default(),
             sinks: sinks::default_sinks(),
         }
     }
@@ -77,6 +82,7 @@ const SECTIONS: &[&str] = &[
     "offboard",
     "sensor",
     "gateway",
+    "kubernetes",
     "sinks",
     "users",
     "environment",
@@ -141,6 +147,9 @@ impl Config {
                 }
                 "gateway" => {
                     config.gateway = reader.section("[gateway]", value).unwrap_or_default();
+                }
+                "kubernetes" => {
+                    config.kubernetes = reader.section("[kubernetes]", value).unwrap_or_default();
                 }
                 "sinks" => {
                     let at = value.span();

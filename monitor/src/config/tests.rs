@@ -78,7 +78,7 @@ fn the_shipped_examples_are_valid() {
         }
     }
     examples.retain(|example| !example.is_empty());
-    assert_eq!(examples.len(), 13);
+    assert_eq!(examples.len(), 14);
     for example in examples {
         assert_ne!(parse(&example).unwrap(), Config::default(), "{example}");
     }
@@ -307,5 +307,37 @@ fn a_gateway_names_interfaces_and_networks() {
     ] {
         let error = errors(&format!("[gateway]\n{text}\n"));
         assert!(error.contains(says), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_cluster_is_reached_by_a_kubeconfig_and_has_this_node() {
+    let text =
+        "[kubernetes]\nkubeconfig = \"/etc/credwatch/kubeconfig\"\nnode = \"node-1.example\"\n";
+    let kubernetes = parse(text).unwrap().kubernetes;
+    assert!(!kubernetes.api);
+    let path = kubernetes.kubeconfig.unwrap();
+    assert_eq!(path, Path::new("/etc/credwatch/kubeconfig"));
+    assert_eq!(kubernetes.node.as_deref(), Some("node-1.example"));
+    for (text, says) in [
+        ("kubeconfig = \"config\"", "is no absolute path"),
+        ("node = \"a,spec.x=b\"", "is no name of a node"),
+        ("node = \"\"", "is no name of a node"),
+        ("apis = true", "did you mean `api`?"),
+        ("api = 1", "api"),
+    ] {
+        let error = errors(&format!("[kubernetes]\n{text}\n"));
+        assert!(error.contains(says), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_watch_that_was_not_built_in_is_told_with_what_to_do() {
+    let read = parse("[kubernetes]\napi = true\n");
+    if cfg!(feature = "kubernetes") {
+        assert!(read.unwrap().kubernetes.api);
+    } else {
+        let error = errors("[kubernetes]\napi = true\n");
+        assert!(error.contains("--features kubernetes"), "{error}");
     }
 }

@@ -85,6 +85,7 @@ mod tests {
                 subject: None,
                 issued: None,
                 expires: None,
+                bound: None,
             }],
         }
     }

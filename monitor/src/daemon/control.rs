@@ -12,7 +12,9 @@ use super::restore::DeclaredIn;
 use super::rights;
 use super::rotation;
 use super::target::{self, TargetError};
-use crate::control::protocol::{Configuration, Delay, HookStatus, SinkStatus, Status};
+use crate::control::protocol::{
+    Configuration, Delay, HookStatus, KubernetesStatus, SinkStatus, Status,
+};
 use crate::control::{PeerUser, Request, Response, life, views};
 use crate::model::{CredentialState, Selector, Target, Timestamp, Usage};
 use crate::registry::Registry;
@@ -40,6 +42,7 @@ pub(super) struct Context {
     pub(super) kernel: String,
     pub(super) state_dir: std::path::PathBuf,
     pub(super) in_force: InForce,
+    pub(super) kubernetes: Option<KubernetesStatus>,
 }
 
 /// Answers one request.
@@ -296,5 +299,6 @@ fn status(core: &Core<Stored>, context: &Context) -> Status {
                 error: sink.error,
             })
             .collect(),
+        kubernetes: context.kubernetes.clone(),
     }
 }

@@ -114,9 +114,17 @@ impl Core<Stored> {
             .map(|(selector, removal)| Keep::Removal(selector, removal.map(|of| (of.at, of.uid))));
         let rights = registry.rights.take_unstored().into_iter();
         let rights = rights.map(|(identity, exe, of)| Keep::Rights(identity, exe, of));
+        let cluster = registry.cluster.take_unstored().into_iter();
+        let cluster = cluster.map(|(uid, removal)| {
+            removal.map_or(Keep::ClusterForgotten(uid), Keep::ClusterRemoved)
+        });
         let ledger = unstored.ledger.into_iter().map(Keep::Ledger);
         let patterns = unstored.patterns.into_iter().map(Keep::Pattern);
-        let keep = ledger.chain(patterns).chain(removals).chain(rights);
+        let keep = ledger
+            .chain(patterns)
+            .chain(removals)
+            .chain(cluster)
+            .chain(rights);
         self.output.keep(keep.map(write).collect());
     }
 }
@@ -137,5 +145,11 @@ pub(super) fn facts(snapshot: &Snapshot) -> impl Iterator<Item = Fact> + use<'_>
         uid: *uid,
     });
     let rights = kept.rights.iter().cloned().map(Fact::Rights);
-    ledger.chain(patterns).chain(removals).chain(rights)
+    let cluster = kept.cluster_removed.iter().cloned();
+    let cluster = cluster.map(Fact::ClusterRemoved);
+    ledger
+        .chain(patterns)
+        .chain(removals)
+        .chain(cluster)
+        .chain(rights)
 }

@@ -144,6 +144,7 @@ mod tests {
                 subject: None,
                 issued: None,
                 expires: expires.map(Timestamp),
+                bound: None,
             }],
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, timeout, timeout_at};
 
+use super::cluster::Cluster;
 use super::control::{Asked, Context, answer};
 use super::core::Core;
 use super::guard::{Guard, Noticed, Received, RunMark, Signals, Wish};
@@ -32,6 +33,7 @@ pub(super) struct Own<'a> {
     pub(super) mark: &'a mut RunMark,
     pub(super) guard: &'a mut Guard,
     pub(super) host: &'a mut HostChanges,
+    pub(super) cluster: &'a mut Cluster,
 }
 
 /// The loop: one task owns all state, and everything comes to it by queues. Ends when a signal has
@@ -76,6 +78,11 @@ pub(super) async fn serve(
             },
             _ = tick.tick() => core.tick().await,
             Some(looked) = own.host.next() => core.accounts(looked).await,
+            Some(news) = own.cluster.next() => {
+                let (facts, keep, status) = news.split();
+                context.kubernetes = Some(status);
+                core.cluster(facts, keep).await;
+            }
             Some(noticed) = own.guard.facts.recv() => match noticed {
                 Noticed::Fact(fact) => core.fact(*fact).await,
                 Noticed::Declared => {

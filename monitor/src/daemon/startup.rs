@@ -8,6 +8,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::cluster::{Cluster, Reach};
 use super::control::{Context, forward};
 use super::core::{Core, Output};
 use super::guard::{Guard, RunMark, Signals};
@@ -68,6 +69,7 @@ pub fn check(named: Option<&Path>) -> Result<String, CommandError> {
     let (declared, _) = restore::declared(&config.registry.directory, &[])
         .map_err(|error| CommandError::Configuration(error.into()))?;
     group(&config)?;
+    runtime()?.block_on(Reach::by(&config.kubernetes))?;
     let path = named.unwrap_or(Path::new(CONFIG));
     let file = if path.exists() {
         path.display().to_string()
@@ -161,6 +163,7 @@ async fn daemon(options: &RunOptions, config: &Config) -> CommandResult {
     let state_dir = options.state_dir.clone();
     let state_dir = state_dir.unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR));
     raise_file_limit();
+    let reach = Reach::by(&config.kubernetes).await?;
     let mut store = Store::open(&state_dir, Mode::ReadWrite)?;
     let socket = socket_path(&state_dir);
     let server = Server::bind(&socket, group(config)?)?;
@@ -179,6 +182,7 @@ async fn daemon(options: &RunOptions, config: &Config) -> CommandResult {
     let (mut mark, gap) = RunMark::begin(snapshot.last_run.as_ref()).context(failed)?;
     core.fact(mark.watching(snapshot.last_run.as_ref())).await;
     let mut host = HostChanges::start(&snapshot);
+    let mut cluster = Cluster::start(reach, &snapshot);
     if let Some(gap) = gap {
         core.fact(Fact::Gap { gap }).await;
     }
@@ -200,6 +204,7 @@ async fn daemon(options: &RunOptions, config: &Config) -> CommandResult {
         kernel: kernel(),
         state_dir: state_dir.clone(),
         in_force,
+        kubernetes: None,
     };
     say(&format!(
         "credwatch {} watches this host (pid {}); state in {}, control socket {}",
@@ -213,6 +218,7 @@ async fn daemon(options: &RunOptions, config: &Config) -> CommandResult {
         mark: &mut mark,
         guard: &mut guard,
         host: &mut host,
+        cluster: &mut cluster,
     };
     serve(&mut core, &mut parts, own, asked, context).await;
     drop(guard);

@@ -196,7 +196,7 @@ impl Detector {
 
     /// It is there again: the word that its removal had led to does not hold any more. What it owned
     /// stays retired, for the one that is there now was not given it.
-    fn returned(&mut self, selector: &Selector, now: Timestamp, outcome: &mut Outcome) {
+    pub(super) fn returned(&mut self, selector: &Selector, now: Timestamp, outcome: &mut Outcome) {
         self.state.registry.offboarding.returned(selector);
         let said = self.state.registry.identity(selector);
         let said = said.and_then(|entry| entry.declared.as_ref());
@@ -221,10 +221,10 @@ impl Detector {
         let due = self.state.registry.offboarding.due(grace, now);
         // Names before numbers: what both owned is said to be the name's.
         for (selector, uid) in due.into_iter().rev() {
-            let reason = if selector.as_str().starts_with("systemd:") {
-                "its unit was removed"
-            } else {
-                "its account was removed"
+            let reason = match selector.as_str() {
+                text if text.starts_with("systemd:") => "its unit was removed",
+                text if text.starts_with("k8s:") => "its service account was deleted",
+                _ => "its account was removed",
             };
             let registry = &self.state.registry;
             let owned = registry.owned_by(&selector, uid, now).into_iter();
@@ -232,6 +232,7 @@ impl Detector {
                 of.shared_with.is_empty()
                     && of.why != Belonging::Used
                     && of.state == CredentialState::Active
+                    && !registry.is_of_an_account(&of.fingerprint)
             });
             let targets = owned.map(|of| Target::Credential(of.fingerprint));
             let is_spoken_of = registry
@@ -357,6 +358,7 @@ mod tests {
                 subject: None,
                 issued: None,
                 expires: None,
+                bound: None,
             };
             let located = LocatedFile {
                 file: FileId { dev: 1, ino },

@@ -3,7 +3,7 @@
 use super::describe;
 use super::fold::{Cause, Finding};
 use crate::attribution::Actor;
-use crate::model::{DetectionId, Timestamp};
+use crate::model::{DetectionId, Severity, Timestamp};
 
 /// A hook that is missing or silent.
 pub(super) fn hook_failed(hook: &str, backend: &str, reason: &str, now: Timestamp) -> Finding {
@@ -19,6 +19,20 @@ pub(super) fn hook_failed(hook: &str, backend: &str, reason: &str, now: Timestam
         alert,
         weight: 1,
     }
+}
+
+/// What the watch of a cluster's API is called among the hooks.
+pub(super) const API: &str = "kubernetes_api";
+
+/// The API of the cluster is out of reach. Nothing of the host goes unseen.
+pub(super) fn api_away(reason: &str, now: Timestamp) -> Finding {
+    let reason = format!(
+        "{reason}; not seen: service accounts and pods that are deleted, until it answers again; \
+         to mend it: see `credwatch status`"
+    );
+    let mut finding = hook_failed(API, "watch", &reason, now);
+    finding.alert.severity = Severity::Medium;
+    finding
 }
 
 /// Events that a hook or queue could not deliver.

@@ -4,6 +4,7 @@ mod account;
 mod allowed;
 mod call;
 pub mod catalog;
+mod cluster;
 mod credential;
 mod describe;
 mod device;
@@ -172,7 +173,11 @@ impl Detector {
             Fact::CgroupPath { id, path } => self.state.host.set_cgroup(*id, path),
             Fact::Located(located) => {
                 outcome.learned = self.state.registry.users.locate(located, now);
+                let dead = self.found_bound(located, now);
                 self.located(located, now, &mut outcome);
+                for (fingerprint, subject, of) in dead {
+                    self.end_bound(fingerprint, subject, &of, Some(of.at), now, &mut outcome);
+                }
                 self.state.host.set_owner(located.file, located.uid);
                 let followed = outcome.learned.followed.clone();
                 self.forget_followed(&followed, &mut outcome);
@@ -346,6 +351,7 @@ impl Detector {
             }
             Fact::Unwatched { from, to } => self.state.registry.rhythms.unwatched(*from, *to),
             Fact::Tick => {
+                self.settle_cluster(now, &mut outcome);
                 self.end_windows(now, &mut findings, &mut outcome);
                 self.review(now, &mut findings, &mut outcome);
                 self.review_rights(now, &mut findings, &mut outcome);
@@ -366,6 +372,11 @@ impl Detector {
             Fact::Searched => self.searched(now, &mut findings),
             Fact::KernelKeys { keys } => self.state.registry.held.set_keys(keys),
             Fact::Account(change) => self.account(change, now, &mut findings, &mut outcome),
+            Fact::Cluster(change) => self.cluster(change, now, &mut outcome),
+            Fact::ClusterRemoved(removal) => self.state.registry.cluster.restore(removal),
+            Fact::ClusterApi { away } => {
+                self.cluster_api(away.as_deref(), now, &mut findings, &mut outcome);
+            }
             Fact::Unit { name, present } => self.unit(name, *present, now, &mut outcome),
             Fact::Removed { selector, at, uid } => {
                 let removal = Removal { at: *at, uid: *uid };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Selector, Timestamp};
+use super::{Bound, Selector, Timestamp};
 
 /// How a credential is named without its value. The public part where its kind has one
 /// (`SHA256:…` of an SSH key, `x509:spki-sha256:…`, `aws:AKIA…`, `jwt:iss/sub/jti`), else
@@ -185,6 +185,9 @@ pub struct Credential {
     /// When it ends, where its content says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
+    /// What it lives no longer than, where its content says so (a token's account and pod).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Box<Bound>>,
 }
 
 /// A file that holds credentials, as discovery found it.

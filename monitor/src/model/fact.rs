@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Account, AccountChange, CapabilitySet, Container, Credential, CredentialState, CredentialUser,
-    Exception, FileId, Fingerprint, Flow, Gap, HeldIn, KernelKey, Learning, Ledger, LocatedFile,
-    Origin, ProgramRights, Relied, Rhythm, Selector, Sha256Digest, Succession, Task, Timestamp,
-    Usage, UsePattern,
+    Account, AccountChange, CapabilitySet, ClusterChange, ClusterRemoval, Container, Credential,
+    CredentialState, CredentialUser, Exception, FileId, Fingerprint, Flow, Gap, HeldIn, KernelKey,
+    Learning, Ledger, LocatedFile, Origin, ProgramRights, Relied, Rhythm, Selector, Sha256Digest,
+    Succession, Task, Timestamp, Usage, UsePattern,
 };
 
 /// A fact and when it happened.
@@ -351,6 +351,16 @@ pub enum Fact {
         name: String,
         /// Whether any directory of units has it.
         present: bool,
+    },
+    /// A service account of the cluster, or a pod of this node, came or went.
+    Cluster(ClusterChange),
+    /// An object of the cluster that went before, with what was bound to it.
+    ClusterRemoved(ClusterRemoval),
+    /// The API of the cluster is out of reach, or no longer.
+    ClusterApi {
+        /// Why it is, in one line; `None` where it answers again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        away: Option<String>,
     },
     /// What is owned by an identity that was removed: from before, and not yet settled.
     Removed {

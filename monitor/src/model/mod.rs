@@ -7,6 +7,7 @@ pub mod account_change;
 pub mod alert;
 pub mod backend;
 pub mod capability_set;
+pub mod cluster;
 pub mod container;
 pub mod credential;
 pub mod device;
@@ -33,6 +34,7 @@ pub use alert::{
 };
 pub use backend::{Backend, Capability};
 pub use capability_set::CapabilitySet;
+pub use cluster::{Bound, ClusterChange, ClusterRemoval, ClusterUid, ClusterUidError};
 pub use container::Container;
 pub use credential::{
     Credential, CredentialKind, CredentialState, FileId, Fingerprint, LocatedFile,

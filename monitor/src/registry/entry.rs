@@ -84,6 +84,7 @@ impl CredentialEntry {
             subject: None,
             issued: None,
             expires: None,
+            bound: None,
         };
         Self::new(credential, first_seen)
     }

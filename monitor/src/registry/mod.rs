@@ -2,6 +2,7 @@
 
 mod answer;
 mod blindness;
+mod cluster;
 mod devices;
 mod entry;
 mod files;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use answer::{Reason, Verdict};
+pub use cluster::Cluster;
 pub use devices::{DEVICES, Destination, Device, Devices, Use};
 use entry::Departed;
 pub use entry::{CredentialEntry, Declared, IdentityEntry, Standing};
@@ -80,6 +82,8 @@ pub struct Registry {
     pub observed: Observed,
     /// Whose files are whose, and who is gone.
     pub offboarding: Offboarding,
+    /// Objects that the cluster has no longer.
+    pub cluster: Cluster,
     /// What devices of the network do.
     pub devices: Devices,
     /// What programs were given, and used.
@@ -112,6 +116,10 @@ impl Registry {
             if entry.credential.kind == CredentialKind::Opaque {
                 // Declared before it was found: now its content can say what it is.
                 entry.credential = credential.clone();
+            }
+            if entry.credential.bound.is_none() {
+                // What was stored before it was known is none.
+                entry.credential.bound.clone_from(&credential.bound);
             }
             entry.locations.insert((located.path.clone(), located.file));
             if !at.contains(&credential.fingerprint) {

@@ -21,6 +21,7 @@ fn located(path: &str, ino: u64, fingerprints: &[&str]) -> LocatedFile {
                 subject: None,
                 issued: None,
                 expires: None,
+                bound: None,
             })
             .collect(),
     }

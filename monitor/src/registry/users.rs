@@ -330,6 +330,7 @@ mod tests {
             subject: None,
             issued: None,
             expires: None,
+            bound: None,
         };
         LocatedFile {
             file: FileId { dev: 1, ino: 2 },

@@ -12,7 +12,8 @@ use proptest::prelude::*;
 use super::samples::{alert, some_of_each, writes};
 use super::{Keep, Kept, Mode, Run, Snapshot, StorageError, StorageHandle, Store, Write};
 use crate::model::{
-    Alert, AlertStatus, CredentialUser, Learning, ProgramRights, Succession, Timestamp, Usage,
+    Alert, AlertStatus, ClusterUid, CredentialUser, Learning, ProgramRights, Succession, Timestamp,
+    Usage,
 };
 
 /// What a database should hold after `writes`, by other means.
@@ -175,6 +176,17 @@ fn keep_in(kept: &mut Kept, keep: &Keep) {
             kept.removals.extend(new);
             kept.removals.sort();
         }
+        Keep::ClusterObject(uid, selector) => {
+            forget_object(kept, uid);
+            kept.cluster.push((uid.clone(), selector.clone()));
+            kept.cluster.sort();
+        }
+        Keep::ClusterRemoved(removal) => {
+            forget_object(kept, &removal.uid);
+            kept.cluster_removed.push(removal.clone());
+            kept.cluster_removed.sort_by(|a, b| a.uid.cmp(&b.uid));
+        }
+        Keep::ClusterForgotten(uid) => forget_object(kept, uid),
         Keep::Rights(identity, exe, program) => {
             let same = |of: &ProgramRights| of.identity == *identity && of.exe == *exe;
             kept.rights.retain(|of| !same(of));
@@ -183,6 +195,11 @@ fn keep_in(kept: &mut Kept, keep: &Keep) {
                 .sort_by(|a, b| (&a.identity, &a.exe).cmp(&(&b.identity, &b.exe)));
         }
     }
+}
+
+fn forget_object(kept: &mut Kept, uid: &ClusterUid) {
+    kept.cluster.retain(|(old, _)| old != uid);
+    kept.cluster_removed.retain(|old| old.uid != *uid);
 }
 
 proptest! {

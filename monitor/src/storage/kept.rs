@@ -3,13 +3,13 @@
 
 use rusqlite::Row;
 
-use super::load::{in_column, name, selector_of, time};
+use super::load::{in_column, name, selector_of, time, uid_of};
 use super::values::{bits, count, name_of};
 use super::write::{Failure, prepare};
 use super::{Result, Store};
 use crate::model::{
-    AccountState, Blindness, CapabilitySet, Fingerprint, Hole, Ledger, ProgramRights, Selector,
-    Target, Timestamp, UsePattern,
+    AccountState, Blindness, CapabilitySet, ClusterRemoval, ClusterUid, Fingerprint, Hole, Ledger,
+    ProgramRights, Selector, Target, Timestamp, UsePattern,
 };
 
 /// One thing to be kept.
@@ -26,6 +26,12 @@ pub enum Keep {
     /// An identity is gone from the host, since when and with which uid; `None` once that is
     /// settled.
     Removal(Selector, Option<(Timestamp, Option<u32>)>),
+    /// An object that the cluster has.
+    ClusterObject(ClusterUid, Selector),
+    /// An object that the cluster has no longer; takes the place of what was known of it.
+    ClusterRemoved(ClusterRemoval),
+    /// An object of the cluster that is of no interest any more.
+    ClusterForgotten(ClusterUid),
     /// What a program of an identity was given and used; `None` where that is forgotten.
     Rights(Selector, String, Option<ProgramRights>),
 }
@@ -43,6 +49,10 @@ pub struct Kept {
     pub units: Vec<String>,
     /// Identities that are gone, since when and with which uid.
     pub removals: Vec<(Selector, Timestamp, Option<u32>)>,
+    /// Objects that the cluster had when it was last looked at, by uid.
+    pub cluster: Vec<(ClusterUid, Selector)>,
+    /// Objects that it has no longer, by uid.
+    pub cluster_removed: Vec<ClusterRemoval>,
     /// What programs were given and used, by identity and path.
     pub rights: Vec<ProgramRights>,
 }
@@ -87,6 +97,28 @@ pub(super) fn keep(to: &rusqlite::Connection, keep: &Keep) -> Result<(), Failure
         Keep::Removal(selector, Some((at, uid))) => {
             let sql = "INSERT OR REPLACE INTO removal (selector, at, uid) VALUES (?1, ?2, ?3)";
             prepare(to, sql)?.execute((selector.as_str(), at.0, uid))?;
+            Ok(())
+        }
+        Keep::ClusterObject(uid, selector) => {
+            let sql = "INSERT OR REPLACE INTO cluster_object (uid, selector, gone, settled)
+                       VALUES (?1, ?2, NULL, 0)";
+            prepare(to, sql)?.execute((uid.as_str(), selector.as_str()))?;
+            Ok(())
+        }
+        Keep::ClusterRemoved(of) => {
+            let sql = "INSERT OR REPLACE INTO cluster_object (uid, selector, gone, settled)
+                       VALUES (?1, ?2, ?3, ?4)";
+            prepare(to, sql)?.execute((
+                of.uid.as_str(),
+                of.selector.as_str(),
+                of.at.0,
+                of.settled,
+            ))?;
+            Ok(())
+        }
+        Keep::ClusterForgotten(uid) => {
+            let sql = "DELETE FROM cluster_object WHERE uid = ?1";
+            prepare(to, sql)?.execute([uid.as_str()])?;
             Ok(())
         }
         Keep::Rights(identity, exe, None) => {
@@ -208,6 +240,24 @@ impl Store {
                 "SELECT selector, at, uid FROM removal ORDER BY selector",
                 [],
                 |row| Ok((selector_of(row, 0)?, Timestamp(row.get(1)?), row.get(2)?)),
+            )?,
+            cluster: self.rows(
+                "SELECT uid, selector FROM cluster_object WHERE gone IS NULL ORDER BY uid",
+                [],
+                |row| Ok((uid_of(row, 0)?, selector_of(row, 1)?)),
+            )?,
+            cluster_removed: self.rows(
+                "SELECT uid, selector, gone, settled FROM cluster_object
+                 WHERE gone IS NOT NULL ORDER BY uid",
+                [],
+                |row| {
+                    Ok(ClusterRemoval {
+                        uid: uid_of(row, 0)?,
+                        selector: selector_of(row, 1)?,
+                        at: Timestamp(row.get(2)?),
+                        settled: row.get(3)?,
+                    })
+                },
             )?,
             rights: self.rows(
                 "SELECT identity, exe, uid, gid, given, ever_given, used, since, started, last

@@ -8,8 +8,9 @@ use rusqlite::{Params, Row};
 use super::values::{named, path_of};
 use super::{Result, Run, Snapshot, StorageError, Store};
 use crate::model::{
-    Alert, Credential, CredentialUser, FileId, Fingerprint, Learning, LocatedFile, RegistryChange,
-    Rhythm, Selector, Succession, Target, Timestamp, Usage, UsageKey,
+    Alert, Bound, ClusterUid, ClusterUidError, Credential, CredentialUser, FileId, Fingerprint,
+    Learning, LocatedFile, RegistryChange, Rhythm, Selector, Succession, Target, Timestamp, Usage,
+    UsageKey,
 };
 
 impl Store {
@@ -23,13 +24,14 @@ impl Store {
             changes: self.changes()?,
             files: self.files()?,
             gone: self.rows(
-                "SELECT fingerprint, kind, label, subject, issued, expires, last_found
+                "SELECT fingerprint, kind, label, subject, issued, expires, account_uid, pod_uid,
+                        last_found
                  FROM credential c
                  WHERE NOT EXISTS (SELECT 1 FROM location l
                      WHERE l.fingerprint = c.fingerprint AND l.kind = c.kind)
                  ORDER BY fingerprint, kind",
                 [],
-                |row| Ok((Timestamp(row.get(6)?), credential_of(row, 0)?)),
+                |row| Ok((Timestamp(row.get(8)?), credential_of(row, 0)?)),
             )?,
             usage: self.rows(
                 "SELECT fingerprint, identity, exe, destination, first, last, count
@@ -179,7 +181,8 @@ impl Store {
         )?;
         let mut credentials = self
             .rows(
-                "SELECT file, fingerprint, kind, label, subject, issued, expires
+                "SELECT file, fingerprint, kind, label, subject, issued, expires, account_uid,
+                        pod_uid
                  FROM location JOIN file ON file.id = location.file
                  ORDER BY file.found, file.id, position",
                 [],
@@ -263,6 +266,21 @@ fn optional_selector(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Se
     }
 }
 
+pub(super) fn uid_of(row: &Row<'_>, column: usize) -> rusqlite::Result<ClusterUid> {
+    let text: String = row.get(column)?;
+    let read = text
+        .parse()
+        .map_err(|error: ClusterUidError| FromSqlError::Other(Box::new(error)));
+    in_column(column, row, read)
+}
+
+fn optional_uid(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<ClusterUid>> {
+    match row.get_ref(column)? {
+        rusqlite::types::ValueRef::Null => Ok(None),
+        _ => uid_of(row, column).map(Some),
+    }
+}
+
 fn path(row: &Row<'_>, column: usize) -> rusqlite::Result<PathBuf> {
     let read = path_of(row.get_ref(column)?);
     in_column(column, row, read)
@@ -318,6 +336,7 @@ fn credential_of(row: &Row<'_>, start: usize) -> rusqlite::Result<Credential> {
         subject: optional_selector(row, start + 3)?,
         issued: time(row, start + 4)?,
         expires: time(row, start + 5)?,
+        bound: Bound::of(optional_uid(row, start + 6)?, optional_uid(row, start + 7)?),
     })
 }
 

@@ -12,10 +12,11 @@ use proptest::sample::select;
 use super::{Keep, Run, Write};
 use crate::model::alert::{AlertAncestor, AlertCredential, AlertDestination, AlertProcess};
 use crate::model::{
-    AccountState, Alert, AlertStatus, Blindness, CapabilitySet, Credential, CredentialKind,
-    CredentialState, CredentialUser, DetectionId, Evidence, Exception, FileId, Fingerprint, Hole,
-    Learning, Ledger, LocatedFile, PasswordField, ProgramRights, RegistryChange, Rhythm, Selector,
-    Severity, ShellClass, Succession, Target, Timestamp, Usage, UsageKey, UsePattern,
+    AccountState, Alert, AlertStatus, Blindness, Bound, CapabilitySet, ClusterRemoval, ClusterUid,
+    Credential, CredentialKind, CredentialState, CredentialUser, DetectionId, Evidence, Exception,
+    FileId, Fingerprint, Hole, Learning, Ledger, LocatedFile, PasswordField, ProgramRights,
+    RegistryChange, Rhythm, Selector, Severity, ShellClass, Succession, Target, Timestamp, Usage,
+    UsageKey, UsePattern,
 };
 
 const KINDS: &[CredentialKind] = &[
@@ -59,6 +60,7 @@ pub(super) fn some_of_each() -> Vec<Write> {
                     subject: None,
                     issued: None,
                     expires: None,
+                    bound: None,
                 }],
             },
         ),
@@ -225,17 +227,18 @@ fn credential() -> impl Strategy<Value = Credential> {
         select(KINDS),
         option::of(".*"),
         option::of(selector()),
-        option::of(time()),
-        option::of(time()),
+        [(); 2].map(|()| option::of(time())),
+        [(); 2].map(|()| option::of(uid())),
     )
         .prop_map(
-            |(fingerprint, kind, label, subject, issued, expires)| Credential {
+            |(fingerprint, kind, label, subject, [issued, expires], [account, pod])| Credential {
                 fingerprint,
                 kind,
                 label,
                 subject,
                 issued,
                 expires,
+                bound: Bound::of(account, pod),
             },
         )
 }
@@ -389,8 +392,22 @@ fn keep() -> impl Strategy<Value = Keep> {
         ("[ab]", any::<bool>()).prop_map(|(name, present)| Keep::Unit(name, present)),
         (selector(), option::of((time(), option::of(any::<u32>()))))
             .prop_map(|(selector, removal)| Keep::Removal(selector, removal)),
+        (uid(), selector()).prop_map(|(uid, selector)| Keep::ClusterObject(uid, selector)),
+        (uid(), selector(), time(), any::<bool>()).prop_map(|(uid, selector, at, settled)| {
+            Keep::ClusterRemoved(ClusterRemoval {
+                selector,
+                uid,
+                at,
+                settled,
+            })
+        }),
+        uid().prop_map(Keep::ClusterForgotten),
         rights(),
     ]
+}
+
+fn uid() -> impl Strategy<Value = ClusterUid> {
+    "[ab-]".prop_map(|uid| uid.parse().unwrap())
 }
 
 fn rights() -> impl Strategy<Value = Keep> {

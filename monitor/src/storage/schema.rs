@@ -15,6 +15,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_offboard.sql"),
     include_str!("migrations/0006_units.sql"),
     include_str!("migrations/0007_rights.sql"),
+    include_str!("migrations/0008_cluster.sql"),
 ];
 
 /// How many migrations a database has been through.
@@ -82,6 +83,7 @@ mod tests {
             "table use_pattern ",
             "table account ",
             "table removal ",
+            "table cluster_object ",
         ] {
             assert!(
                 tables(&whole).iter().any(|row| row.starts_with(name)),

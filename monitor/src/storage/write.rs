@@ -207,14 +207,21 @@ fn locate_credential(
     let subject = credential.subject.as_ref().map(|subject| subject.as_str());
     let issued = credential.issued.map(|at| at.0);
     let expires = credential.expires.map(|at| at.0);
+    let bound = credential.bound.as_deref();
+    let account = bound.and_then(|of| of.account.as_ref());
+    let account = account.map(|uid| uid.as_str());
+    let pod = bound.and_then(|of| of.pod.as_ref());
+    let pod = pod.map(|uid| uid.as_str());
     prepare(
         to,
         "INSERT INTO credential
-             (fingerprint, kind, label, subject, issued, expires, first_found, last_found)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
+             (fingerprint, kind, label, subject, issued, expires, first_found, last_found,
+              account_uid, pod_uid)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9)
          ON CONFLICT (fingerprint, kind) DO UPDATE SET
              label = excluded.label, subject = excluded.subject, issued = excluded.issued,
-             expires = excluded.expires, first_found = min(first_found, excluded.first_found),
+             expires = excluded.expires, account_uid = excluded.account_uid,
+             pod_uid = excluded.pod_uid, first_found = min(first_found, excluded.first_found),
              last_found = max(last_found, excluded.last_found)",
     )?
     .execute((
@@ -225,6 +232,8 @@ fn locate_credential(
         issued,
         expires,
         time.0,
+        account,
+        pod,
     ))?;
     prepare(
         to,
@@ -235,8 +244,9 @@ fn locate_credential(
     prepare(
         to,
         "INSERT INTO location
-             (file, position, fingerprint, kind, label, subject, issued, expires)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+             (file, position, fingerprint, kind, label, subject, issued, expires, account_uid,
+              pod_uid)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?
     .execute((
         file,
@@ -247,6 +257,8 @@ fn locate_credential(
         subject,
         issued,
         expires,
+        account,
+        pod,
     ))?;
     Ok(())
 }

@@ -2,6 +2,10 @@
 //!
 //! These tests need root. They never skip: a machine on which one cannot run is a finding.
 
+#[cfg(feature = "kubernetes")]
+mod api_server;
+#[cfg(feature = "kubernetes")]
+mod cluster;
 mod containers;
 mod daemon;
 mod host;

@@ -5,11 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use monitor::config::DetectionConfig;
 use monitor::detection::Detector;
 use monitor::model::{
-    Access, Account, AccountClass, Alert, AlertStatus, CapabilitySet, Container, Credential,
-    CredentialKind, CredentialState, CredentialUser, DetectionId, Direction, Exception, Fact,
-    FileId, Fingerprint, Flow, Gap, HeldIn, KernelKey, Learning, LocatedFile, MacAddress,
-    MemoryAccess, Origin, Password, Protocol, Record, RegistryChange, Relied, Rhythm, Selector,
-    Sender, Severity, Sha256Digest, Succession, Target, Task, Timestamp, Traffic, Usage, UsageKey,
+    Access, Account, AccountClass, Alert, AlertStatus, Bound, CapabilitySet, ClusterChange,
+    ClusterRemoval, ClusterUid, Container, Credential, CredentialKind, CredentialState,
+    CredentialUser, DetectionId, Direction, Exception, Fact, FileId, Fingerprint, Flow, Gap,
+    HeldIn, KernelKey, Learning, LocatedFile, MacAddress, MemoryAccess, Origin, Password, Protocol,
+    Record, RegistryChange, Relied, Rhythm, Selector, Sender, Severity, Sha256Digest, Succession,
+    Target, Task, Timestamp, Traffic, Usage, UsageKey,
 };
 use monitor::recording::{self, Writer};
 use proptest::collection::vec;
@@ -87,6 +88,8 @@ fn selector() -> impl Strategy<Value = Selector> {
         "unix:user:b",
         "unix:uid:998",
         "systemd:unit:a.service",
+        "k8s:sa:a/a",
+        "k8s:pod:a/a",
         "device:ip:192.0.2.1",
         "device:mac:02:00:00:00:00:01",
     ])
@@ -133,16 +136,46 @@ fn credential() -> impl Strategy<Value = Credential> {
         ShadowPassword,
         SshAuthorizedKey,
     ]);
-    (fingerprint(), kind, option::of(time()), option::of(text())).prop_map(
-        |(fingerprint, kind, expires, label)| Credential {
+    let bound = (option::of(cluster_uid()), option::of(cluster_uid()));
+    let times = option::of(time());
+    (fingerprint(), kind, times, option::of(text()), bound).prop_map(
+        |(fingerprint, kind, expires, label, (account, pod))| Credential {
             fingerprint,
             kind,
             label,
             subject: None,
             issued: None,
             expires,
+            bound: Bound::of(account, pod),
         },
     )
+}
+
+fn cluster_uid() -> impl Strategy<Value = ClusterUid> {
+    "[a-c]".prop_map(|uid| uid.parse().unwrap())
+}
+
+fn cluster() -> impl Strategy<Value = Fact> {
+    prop_oneof![
+        (selector(), cluster_uid(), any::<bool>()).prop_map(|(selector, uid, present)| {
+            Fact::Cluster(ClusterChange {
+                selector,
+                uid,
+                present,
+            })
+        }),
+        (selector(), cluster_uid(), time(), any::<bool>()).prop_map(
+            |(selector, uid, at, settled)| {
+                Fact::ClusterRemoved(ClusterRemoval {
+                    selector,
+                    uid,
+                    at,
+                    settled,
+                })
+            }
+        ),
+        option::of(text()).prop_map(|away| Fact::ClusterApi { away }),
+    ]
 }
 
 fn located() -> impl Strategy<Value = Fact> {
@@ -319,6 +352,7 @@ fn host() -> impl Strategy<Value = Fact> {
             path: path.into()
         }),
         credential().prop_map(Fact::Known),
+        cluster(),
         (selector(), time(), time()).prop_map(|(selector, first, last)| Fact::Identity {
             selector,
             first,

@@ -409,6 +409,7 @@ pub(super) fn key(fingerprint: &str) -> Credential {
         subject: None,
         issued: None,
         expires: None,
+        bound: None,
     }
 }
 

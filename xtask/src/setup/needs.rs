@@ -12,6 +12,7 @@ pub(crate) struct Needs {
     bench: bool,
     vm: bool,
     debian: bool,
+    kubernetes: bool,
 }
 
 impl Needs {
@@ -22,6 +23,7 @@ impl Needs {
         bench: false,
         vm: false,
         debian: false,
+        kubernetes: false,
     };
     /// Running the tests.
     pub(crate) const TEST: Self = Self {
@@ -50,6 +52,12 @@ impl Needs {
         debian: true,
         ..Self::BUILD
     };
+    /// Running the tests against a real API server of Kubernetes.
+    pub(crate) const KUBERNETES: Self = Self {
+        test: true,
+        kubernetes: true,
+        ..Self::BUILD
+    };
 }
 
 impl BitOr for Needs {
@@ -62,6 +70,7 @@ impl BitOr for Needs {
             bench: self.bench || other.bench,
             vm: self.vm || other.vm,
             debian: self.debian || other.debian,
+            kubernetes: self.kubernetes || other.kubernetes,
         }
     }
 }
@@ -185,6 +194,40 @@ const DEBIAN_PROGRAMS: [Program; 1] = [Program {
     why: "vm debian: installs a Debian into a directory",
 }];
 
+const KUBERNETES_PROGRAMS: [Program; 6] = [
+    Program {
+        name: "go",
+        package: "golang-go",
+        why: "kubernetes: builds the API server",
+    },
+    Program {
+        name: "make",
+        package: "make",
+        why: "kubernetes: builds the API server",
+    },
+    Program {
+        name: "rsync",
+        package: "rsync",
+        why: "kubernetes: builds the API server",
+    },
+    Program {
+        name: "dpkg-source",
+        package: "dpkg-dev",
+        why: "kubernetes: unpacks its sources",
+    },
+    // No programs: the search takes a whole path as it is.
+    Program {
+        name: "/usr/share/gocode/src/github.com/modern-go/reflect2/reflect2.go",
+        package: "golang-github-modern-go-reflect2-dev",
+        why: "kubernetes: a newer part of its sources",
+    },
+    Program {
+        name: "/usr/share/keyrings/debian-archive-keyring.gpg",
+        package: "debian-archive-keyring",
+        why: "kubernetes: the signatures of its sources",
+    },
+];
+
 impl Needs {
     /// The programs, each with whether it is there.
     pub(super) fn programs(self) -> Vec<(Program, Option<String>)> {
@@ -198,11 +241,16 @@ impl Needs {
             true => &DEBIAN_PROGRAMS,
             false => &[],
         };
+        let kubernetes: &[Program] = match self.kubernetes {
+            true => &KUBERNETES_PROGRAMS,
+            false => &[],
+        };
         BUILD_PROGRAMS
             .iter()
             .chain(more)
             .chain(vm)
             .chain(debian)
+            .chain(kubernetes)
             .map(|program| {
                 let found = process::which(program.name);
                 (*program, found.map(|file| file.display().to_string()))
@@ -234,6 +282,8 @@ mod tests {
         assert!(names(Needs::VM).contains(&"qemu-system-x86_64"));
         assert_eq!(names(Needs::TEST | Needs::VM), names(Needs::VM));
         assert!(!names(Needs::VM).contains(&"mmdebstrap"));
+        assert!(names(Needs::KUBERNETES).starts_with(&names(Needs::TEST)));
+        assert!(names(Needs::KUBERNETES).contains(&"go"));
         assert!(names(Needs::DEBIAN).ends_with(&["mmdebstrap"]));
     }
 }

@@ -41,6 +41,14 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    fn new() -> Self {
+        Self {
+            outcome: Outcome::default(),
+            complaints: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
     /// Whether everything that should have run did, and passed.
     pub(crate) fn good(&self) -> bool {
         self.outcome.all.failed == 0 && self.complaints.is_empty()
@@ -82,6 +90,7 @@ pub(crate) fn run(workspace: &Path, args: &[String]) -> Result<Report> {
         daemon,
         skips,
         args,
+        variables: &[],
     };
     let report = runner.run();
     // It exists only if a test wrote to it.
@@ -89,20 +98,57 @@ pub(crate) fn run(workspace: &Path, args: &[String]) -> Result<Report> {
     report
 }
 
+/// Runs the tests of some packages only, with a daemon that is built already. The names are what to look
+/// for, and the tests are told more by variables.
+///
+/// # Errors
+/// When they cannot be started; failed tests are in the report.
+pub(crate) fn run_one(
+    workspace: &Path,
+    daemon: &Path,
+    packages: &[&str],
+    names: &[String],
+    variables: &[(&str, &Path)],
+) -> Result<Report> {
+    let skips = build::target_dir(workspace).join(format!("test-skips-{}", std::process::id()));
+    let runner = Runner {
+        workspace,
+        daemon: daemon.to_owned(),
+        skips,
+        args: names,
+        variables,
+    };
+    let mut report = Report::new();
+    ui::heading("Running the tests");
+    let mut cargo = runner.cargo_test(packages);
+    if !process::is_root() {
+        cargo.arg("--config").arg(runner.sudo_runner());
+    }
+    cargo.arg("--").args(names);
+    let result = runner.take_in(cargo, &mut report);
+    runner.count_skips(&mut report);
+    // It exists only if a test wrote to it.
+    let _ = fs::remove_file(&runner.skips);
+    result?;
+    if report.outcome.all.total() == 0 {
+        let none = format!("no test's name contains {}", names.join(" or "));
+        report.complaints.push(none);
+    }
+    Ok(report)
+}
+
 struct Runner<'a> {
     workspace: &'a Path,
     daemon: PathBuf,
     skips: PathBuf,
     args: &'a [String],
+    /// What tests are told beside the daemon.
+    variables: &'a [(&'a str, &'a Path)],
 }
 
 impl Runner<'_> {
     fn run(&self) -> Result<Report> {
-        let mut report = Report {
-            outcome: Outcome::default(),
-            complaints: Vec::new(),
-            notes: Vec::new(),
-        };
+        let mut report = Report::new();
         let (filters, harness) = match self.args.iter().position(|arg| arg == "--") {
             Some(dashes) => (&self.args[..dashes], &self.args[dashes + 1..]),
             None => (self.args, &[][..]),
@@ -161,6 +207,7 @@ impl Runner<'_> {
         let mut cargo = build::cargo(self.workspace, "test");
         cargo.args(packages).arg("--no-fail-fast");
         cargo.env(DAEMON, &self.daemon).env(SKIPS, &self.skips);
+        cargo.envs(self.variables.iter().copied());
         cargo
     }
 
@@ -171,8 +218,11 @@ impl Runner<'_> {
             (DAEMON, self.daemon.as_path()),
             (SKIPS, self.skips.as_path()),
             ("CARGO_MANIFEST_DIR", tests.as_path()),
-        ]
-        .map(|(name, value)| format!("'{name}={}'", value.display()));
+        ];
+        let variables = variables.iter().chain(self.variables);
+        let variables: Vec<_> = variables
+            .map(|(name, value)| format!("'{name}={}'", value.display()))
+            .collect();
         // Literal strings of TOML: a path needs no escapes.
         format!(
             "target.'cfg(unix)'.runner = ['sudo', 'env', {}]",

@@ -208,6 +208,27 @@ pub struct Status {
     pub alerts: u64,
     /// Every sink.
     pub sinks: Vec<SinkStatus>,
+    /// The watch of the cluster's API, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<KubernetesStatus>,
+}
+
+/// The watch of the cluster's API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KubernetesStatus {
+    /// This node.
+    pub node: String,
+    /// Service accounts that the cluster has.
+    pub accounts: u64,
+    /// Pods of this node.
+    pub pods: u64,
+    /// Objects that were passed over: too many, or with a name or uid that is none.
+    pub left_out: u64,
+    /// Why not all is watched at present, in one line.
+    pub away: Option<String>,
+    /// Since when it is as it is.
+    #[serde(with = "rfc3339")]
+    pub since: Timestamp,
 }
 
 /// What the daemon goes by.

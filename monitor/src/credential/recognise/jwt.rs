@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::text::{Word, word};
 use super::{Found, Input};
 use crate::credential::FingerprintKey;
-use crate::model::{Credential, CredentialKind, Selector, Timestamp};
+use crate::model::{Bound, Credential, CredentialKind, Selector, Timestamp};
 
 /// Files larger than this are not searched for tokens, in bytes.
 const MAX_SEARCHED: usize = 64 << 10;
@@ -37,6 +37,9 @@ struct Claims<'a> {
     name: Word<'a>,
     #[serde(borrow, rename = "kubernetes.io")]
     kubernetes: Option<Kubernetes<'a>>,
+    /// Of the account, in a token from a secret, which is bound to nothing else.
+    #[serde(borrow, rename = "kubernetes.io/serviceaccount/service-account.uid")]
+    account_uid: Word<'a>,
 }
 
 /// The claims of bound tokens (Kubernetes' `pkg/serviceaccount/claims.go`).
@@ -44,12 +47,16 @@ struct Claims<'a> {
 struct Kubernetes<'a> {
     #[serde(borrow)]
     pod: Option<Named<'a>>,
+    #[serde(borrow)]
+    serviceaccount: Option<Named<'a>>,
 }
 
 #[derive(Deserialize)]
 struct Named<'a> {
     #[serde(borrow)]
     name: Word<'a>,
+    #[serde(borrow)]
+    uid: Word<'a>,
 }
 
 /// Tokens anywhere in a small file.
@@ -113,6 +120,10 @@ pub(super) fn credential(token: &str, key: &FingerprintKey) -> Option<Credential
         None if sub.is_empty() => format!("issued by {iss}"),
         None => format!("{sub} by {iss}"),
     };
+    let uid = |of: Option<&Named<'_>>| word(&of?.uid).parse().ok();
+    let kubernetes = claims.kubernetes.as_ref();
+    let of_account = uid(kubernetes.and_then(|of| of.serviceaccount.as_ref()));
+    let of_account = of_account.or_else(|| word(&claims.account_uid).parse().ok());
     let name = key.jwt(iss, sub, claims.jti.as_deref(), token.as_bytes());
     Some(
         Found::new(kind, name)
@@ -120,6 +131,7 @@ pub(super) fn credential(token: &str, key: &FingerprintKey) -> Option<Credential
             .subject(subject)
             .issued(claims.iat.and_then(numeric_date))
             .expires(claims.exp.and_then(numeric_date))
+            .bound(Bound::of(of_account, uid(pod)))
             .done(),
     )
 }

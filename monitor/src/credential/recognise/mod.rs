@@ -28,7 +28,7 @@ mod x509;
 use std::path::Path;
 
 use super::{FingerprintKey, SecretBytes, places};
-use crate::model::{Credential, CredentialKind, Fingerprint, Selector, Timestamp};
+use crate::model::{Bound, Credential, CredentialKind, Fingerprint, Selector, Timestamp};
 
 /// At most this many credentials are reported of one file; what has more is a database.
 const MAX_CREDENTIALS: usize = 256;
@@ -191,6 +191,7 @@ impl Found {
             subject: None,
             issued: None,
             expires: None,
+            bound: None,
         })
     }
 
@@ -212,6 +213,11 @@ impl Found {
 
     fn expires(mut self, at: Option<Timestamp>) -> Self {
         self.0.expires = at;
+        self
+    }
+
+    fn bound(mut self, to: Option<Box<Bound>>) -> Self {
+        self.0.bound = to;
         self
     }
 

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
+use crate::model::{Bound, ClusterUid};
 
 fn labels(found: &[Credential]) -> Vec<&str> {
     found
@@ -136,7 +137,7 @@ fn google_azure_and_oracle() {
 fn service_account_tokens_name_their_account() {
     let key = key();
     let bound = token(
-        r#"{"iss":"https://k8s.example","sub":"system:serviceaccount:prod:api","jti":"7f3a","iat":1777644201,"exp":1777647801,"kubernetes.io":{"namespace":"prod","pod":{"name":"api-1"},"serviceaccount":{"name":"api"}}}"#,
+        r#"{"iss":"https://k8s.example","sub":"system:serviceaccount:prod:api","jti":"7f3a","iat":1777644201,"exp":1777647801,"kubernetes.io":{"namespace":"prod","pod":{"name":"api-1","uid":"4d5e-1"},"serviceaccount":{"name":"api","uid":"7a-2"}}}"#,
     );
     let path = "/var/run/secrets/kubernetes.io/serviceaccount/token";
     let found = one(path, &bound, &key);
@@ -146,6 +147,8 @@ fn service_account_tokens_name_their_account() {
         "jwt:https://k8s.example/system:serviceaccount:prod:api/7f3a"
     );
     assert_eq!(found.subject.unwrap().as_str(), "k8s:sa:prod/api");
+    let uid = |text: &str| text.parse::<ClusterUid>().ok();
+    assert_eq!(found.bound, Bound::of(uid("7a-2"), uid("4d5e-1")));
     assert_eq!(found.expires.unwrap().unix_seconds(), 1_777_647_801);
     assert_eq!(found.issued.unwrap().unix_seconds(), 1_777_644_201);
     // The other two files of the volume are no secrets.

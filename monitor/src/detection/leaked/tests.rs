@@ -10,6 +10,7 @@ fn credential(name: &str, kind: CredentialKind) -> Credential {
         subject: None,
         issued: None,
         expires: None,
+        bound: None,
     }
 }
 

@@ -130,6 +130,7 @@ fn key(registry: &mut Registry, name: &str, mode: u32) {
             subject: None,
             issued: None,
             expires: None,
+            bound: None,
         }],
     };
     registry.locate(&located, at(1));

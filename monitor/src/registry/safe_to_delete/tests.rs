@@ -31,6 +31,7 @@ fn host(start: i64) -> Registry {
         subject: None,
         issued: None,
         expires: None,
+        bound: None,
     };
     let located = LocatedFile {
         file: FileId { dev: 1, ino: 1 },

@@ -1,7 +1,6 @@
 //! `cargo xtask kubernetes`: the watch of a cluster's API, tested against a real API server. Not a part
 //! of `ci`, because that server takes ten minutes to build for the first time.
 
-mod archive;
 mod server;
 
 use std::{

@@ -10,17 +10,28 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::archive::Archive;
-use crate::{process, ui};
+use crate::{
+    apt::{Apt, DEBIAN, Holds, debian_keys, unpack},
+    process, ui,
+};
 
 /// The source package.
 const SOURCE: &str = "kubernetes";
+/// The release whose Go builds it as it is.
+const SUITE: &str = "bookworm";
 /// How long what was built is taken without asking for a newer version.
 const FRESH: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// What the package has of it does not start with the Go of its own release.
 const REFLECT: &str = "vendor/github.com/modern-go/reflect2";
 /// Where Debian's package has the newer one.
 const NEWER_REFLECT: &str = "/usr/share/gocode/src/github.com/modern-go/reflect2";
+
+/// What Debian's archive has now.
+fn archive(cache: &Path) -> Result<Apt> {
+    let (directory, keys) = (cache.join("apt"), debian_keys()?);
+    let from = (DEBIAN, SUITE);
+    Apt::updated(directory, &keys, from, Holds::PackagesAndSources)
+}
 
 /// etcd, from its package, which is not installed: that would start it.
 ///
@@ -32,7 +43,10 @@ pub(super) fn etcd(cache: &Path) -> Result<PathBuf> {
     if program.is_file() {
         return Ok(program);
     }
-    Archive::updated(cache)?.unpack("etcd-server", &tree)?;
+    let package = ["etcd-server".to_owned()];
+    for file in archive(cache)?.download(&package, &cache.join("packages"))? {
+        unpack(&file, &tree)?;
+    }
     anyhow::ensure!(
         program.is_file(),
         "the package etcd-server has no {}",
@@ -49,9 +63,16 @@ pub(super) fn api_server(cache: &Path) -> Result<PathBuf> {
     if let Some(built) = newest(cache)? {
         return Ok(built);
     }
-    let archive = Archive::updated(cache)?;
-    let version = archive.source_version(SOURCE)?;
-    let directory = cache.join(&version);
+    let archive = archive(cache)?;
+    let said = archive.ask(&["showsrc", "--only-source", SOURCE])?;
+    let mut versions = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("Version: "));
+    let version = versions
+        .next_back()
+        .context("Debian has no such source package")?;
+    let version = version.trim();
+    let directory = cache.join(version);
     let program = directory.join("kube-apiserver");
     if program.is_file() {
         // Asked again, and it is still the newest.
@@ -65,7 +86,7 @@ pub(super) fn api_server(cache: &Path) -> Result<PathBuf> {
     if sources.exists() {
         fs::remove_dir_all(&sources)?;
     }
-    let tree = archive.source(SOURCE, &version, &sources)?;
+    let tree = archive.source(SOURCE, version, &sources)?;
     build(&tree)?;
     // Under its name only when it is whole; the sources take a gigabyte.
     fs::create_dir_all(&directory)?;

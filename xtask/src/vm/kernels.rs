@@ -1,23 +1,22 @@
 //! Stock kernels of distributions: asked for at their archives, unpacked into a cache, never installed.
-//!
-//! apt does the asking, with lists, caches and sources of its own below the cache, so nothing of this
-//! machine's set-up changes; it checks the archives' signatures.
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
-use crate::process;
+use crate::{
+    apt::{Apt, DEBIAN, Holds, debian_keys, unpack},
+    process,
+};
 
 /// How old what is known of an archive may be before it is asked again.
 const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
 
-const DEBIAN: &str = "http://deb.debian.org/debian";
 const DEBIAN_SECURITY: &str = "http://deb.debian.org/debian-security";
 const UBUNTU: &str = "http://archive.ubuntu.com/ubuntu";
 
@@ -164,7 +163,7 @@ impl Kernel {
     }
 
     fn download(&self, cache: &Path, directory: &Path) -> Result<Unpacked> {
-        let apt = Apt::updated(cache, self.source)?;
+        let apt = asked(cache, self.source)?;
         let image = self
             .newest(&apt.ask(&["pkgnames", "linux-image-"])?)
             .with_context(|| format!("{} has no Linux {}", self.source.suite, self.series))?;
@@ -269,44 +268,16 @@ fn unpacked(directory: &Path, release: &str) -> Result<Option<Unpacked>> {
         }))
 }
 
-fn downloaded(directory: &Path, package: &str) -> Result<PathBuf> {
-    let start = format!("{package}_");
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(&start) {
-            found.push(entry.path());
-        }
-    }
-    // A package can be rebuilt under the same name: the one that came last.
-    let modified = |file: &PathBuf| fs::metadata(file).and_then(|of| of.modified()).ok();
-    found.sort_by_key(modified);
-    found
-        .pop()
-        .with_context(|| format!("apt-get brought no {package}"))
-}
-
-fn unpack(package: &Path, to: &Path) -> Result<()> {
-    let name = package.file_name().unwrap_or_default();
-    let step = format!("Unpacking {}", name.display());
-    let mut unpack = Command::new("dpkg-deb");
-    process::run_quietly(&step, unpack.arg("-x").arg(package).arg(to))
-}
-
 impl Keys {
     /// The file that holds them.
     fn file(self, cache: &Path) -> Result<PathBuf> {
         match self {
-            Self::Debian => {
-                let file = Path::new("/usr/share/keyrings/debian-archive-keyring.gpg");
-                ensure!(file.is_file(), "{} is missing", file.display());
-                Ok(file.to_owned())
-            }
+            Self::Debian => debian_keys(),
             Self::Ubuntu => {
                 let tree = cache.join("keys");
                 let file = tree.join("usr/share/keyrings/ubuntu-archive-keyring.gpg");
                 if !file.is_file() {
-                    let apt = Apt::updated(cache, UBUNTU_KEYS)?;
+                    let apt = asked(cache, UBUNTU_KEYS)?;
                     let package = ["ubuntu-keyring".to_owned()];
                     for package in apt.download(&package, &tree)? {
                         unpack(&package, &tree)?;
@@ -319,83 +290,12 @@ impl Keys {
     }
 }
 
-/// apt with lists, caches and one source of its own.
-struct Apt {
-    directory: PathBuf,
-}
-
-impl Apt {
-    /// One that knows what its source has now.
-    fn updated(cache: &Path, source: Source) -> Result<Self> {
-        let keys = source.keys.file(cache)?;
-        let directory = cache.join("apt").join(source.suite);
-        for name in ["state/lists/partial", "cache/archives/partial"] {
-            fs::create_dir_all(directory.join(name))?;
-        }
-        let Source { archive, suite, .. } = source;
-        let line = format!(
-            "deb [arch=amd64 signed-by={}] {archive} {suite} main\n",
-            keys.display()
-        );
-        fs::write(directory.join("sources.list"), line)?;
-        // Nothing is installed, as far as this apt knows.
-        fs::write(directory.join("state/status"), "")?;
-        let apt = Self { directory };
-        let step = format!("Asking {archive} for the packages of {suite}");
-        process::run_quietly(&step, apt.command("apt-get").arg("update"))?;
-        Ok(apt)
-    }
-
-    /// Downloads packages into a directory, where they stay, and gives their files.
-    fn download(&self, packages: &[String], to: &Path) -> Result<Vec<PathBuf>> {
-        fs::create_dir_all(to)?;
-        let step = format!("Downloading {}", packages.join(", "));
-        let mut download = self.command("apt-get");
-        download.arg("download").args(packages).current_dir(to);
-        process::run_quietly(&step, &mut download)?;
-        let file = |package: &String| downloaded(to, package);
-        packages.iter().map(file).collect()
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        command.env("LC_ALL", "C").stdin(Stdio::null());
-        for (option, path) in [
-            ("Dir::Etc::sourcelist", "sources.list"),
-            ("Dir::State", "state"),
-            ("Dir::State::status", "state/status"),
-            ("Dir::Cache", "cache"),
-        ] {
-            let path = self.directory.join(path);
-            command
-                .arg("-o")
-                .arg(format!("{option}={}", path.display()));
-        }
-        for option in [
-            "Dir::Etc::sourceparts=/dev/null",
-            "Acquire::Languages=none",
-            "APT::Architecture=amd64",
-            // A list that did not come is an error and not a warning.
-            "APT::Update::Error-Mode=any",
-            // The user that apt would become may not enter here.
-            "APT::Sandbox::User=root",
-        ] {
-            command.args(["-o", option]);
-        }
-        command
-    }
-
-    fn ask(&self, arguments: &[&str]) -> Result<String> {
-        let output = self.command("apt-cache").args(arguments).output()?;
-        if !output.status.success() {
-            bail!(
-                "apt-cache {}: {}",
-                arguments.join(" "),
-                String::from_utf8_lossy(&output.stderr)
-            );
-        }
-        Ok(String::from_utf8(output.stdout)?)
-    }
+/// What an archive has now.
+fn asked(cache: &Path, source: Source) -> Result<Apt> {
+    let keys = source.keys.file(cache)?;
+    let directory = cache.join("apt").join(source.suite);
+    let from = (source.archive, source.suite);
+    Apt::updated(directory, &keys, from, Holds::Packages)
 }
 
 #[cfg(test)]

@@ -62,8 +62,13 @@ struct Pending {
 
 impl Containers {
     pub(super) fn new(key: Arc<FingerprintKey>) -> Self {
+        Self::below(Path::new("/"), key)
+    }
+
+    /// Those of a host whose files lie below `root`.
+    pub(super) fn below(root: &Path, key: Arc<FingerprintKey>) -> Self {
         Self {
-            root: PathBuf::from("/"),
+            root: root.to_owned(),
             key,
             told: HashMap::new(),
             pending: VecDeque::new(),
@@ -279,10 +284,7 @@ mod tests {
     const ID: &str = "3f4a3f4a3f4a3f4a3f4a3f4a3f4a3f4a3f4a3f4a3f4a3f4a3f4a3f4a3f4a3f4a";
 
     fn containers(root: &Path) -> Containers {
-        Containers {
-            root: root.to_owned(),
-            ..Containers::new(Arc::new(FingerprintKey::generate().unwrap()))
-        }
+        Containers::below(root, Arc::new(FingerprintKey::generate().unwrap()))
     }
 
     fn write(root: &Path, path: &str, text: &str) {

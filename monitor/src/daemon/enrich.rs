@@ -1,7 +1,7 @@
 //! Adds what only the host knows, as facts before the fact that needs it: names of uids, paths of
 //! cgroups, and containers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -20,9 +20,11 @@ use crate::model::{Fact, Origin, Record, Task};
 const CGROUPS: usize = 65_536;
 /// How long a cgroup that was not found is not looked for again.
 const RETRY: Duration = Duration::from_millis(200);
-/// How long a new cgroup may turn out to be a container's, and how often that is asked.
+/// How long a new cgroup may turn out to be a container's, and how often that is asked at the most.
 const PERHAPS: Duration = Duration::from_secs(3);
 const ASK_AGAIN: Duration = Duration::from_millis(20);
+/// Most new cgroups that are asked about without anything happening in them.
+const ASKED: usize = 64;
 /// Deepest cgroup below its hierarchy's root.
 const DEEPEST: usize = 16;
 
@@ -30,6 +32,10 @@ const DEEPEST: usize = 16;
 pub(super) struct Enricher {
     accounts: Accounts,
     cgroups: HashMap<u64, Seen>,
+    /// Those that are perhaps a container's, the oldest in front. They are asked about also while nothing
+    /// happens in them: a container that waits, acts once and ends has taken its runtime's state along
+    /// when its act is told.
+    perhaps: VecDeque<u64>,
     containers: Containers,
     /// `None` where no digest is configured.
     digests: Option<Digests>,
@@ -54,6 +60,43 @@ enum Seen {
     Of(String),
 }
 
+impl Seen {
+    /// What a cgroup of this path is now.
+    fn new(path: &str, containers: &Containers) -> Self {
+        match containers.named(path) {
+            Some(container) => Self::Of(container),
+            None => Self::Perhaps {
+                path: path.to_owned(),
+                since: Instant::now(),
+                asked: Instant::now(),
+            },
+        }
+    }
+
+    /// Whether it turned out to be a container's, where that was open and it is time to ask: something
+    /// happened in it, or as much time has passed since it was asked as before that.
+    fn ask(&mut self, containers: &Containers, is_act: bool) {
+        let Self::Perhaps { path, since, asked } = self else {
+            return;
+        };
+        let before = asked.duration_since(*since);
+        let rest = if is_act {
+            ASK_AGAIN
+        } else {
+            before.max(ASK_AGAIN)
+        };
+        if asked.elapsed() <= rest {
+            return;
+        }
+        *asked = Instant::now();
+        if let Some(container) = containers.named(path) {
+            *self = Self::Of(container);
+        } else if since.elapsed() > PERHAPS {
+            *self = Self::Plain;
+        }
+    }
+}
+
 /// Where cgroups are mounted.
 struct Hierarchies {
     v2: Option<PathBuf>,
@@ -70,6 +113,7 @@ impl Enricher {
         Self {
             accounts: Accounts::default(),
             cgroups: HashMap::new(),
+            perhaps: VecDeque::new(),
             containers: Containers::new(key),
             digests,
             jobs: reads_jobs.then(Jobs::default),
@@ -102,6 +146,7 @@ impl Enricher {
     /// What has to be known before this record, with the record's time.
     pub(super) fn before(&mut self, record: &Record) -> Vec<Record> {
         let mut facts = Vec::new();
+        self.ask_perhaps(&mut facts);
         self.containers.look_again(&mut facts);
         if let Some(digests) = &mut self.digests {
             facts.extend(digests.ready());
@@ -159,6 +204,21 @@ impl Enricher {
             .collect()
     }
 
+    /// Asks about new cgroups in which nothing happens.
+    fn ask_perhaps(&mut self, facts: &mut Vec<Fact>) {
+        let (cgroups, containers) = (&mut self.cgroups, &mut self.containers);
+        self.perhaps.retain(|id| {
+            let Some(seen) = cgroups.get_mut(id) else {
+                return false;
+            };
+            seen.ask(containers, false);
+            if let Seen::Of(container) = seen {
+                containers.tell(container, facts);
+            }
+            matches!(seen, Seen::Perhaps { .. })
+        });
+    }
+
     fn task(&mut self, task: &Task, facts: &mut Vec<Fact>) {
         self.user(task.uid, facts);
         if task.euid != task.uid {
@@ -180,17 +240,7 @@ impl Enricher {
             return;
         }
         if let Some(seen) = self.cgroups.get_mut(&id) {
-            if let Seen::Perhaps { path, since, asked } = seen
-                && asked.elapsed() > ASK_AGAIN
-            {
-                *asked = Instant::now();
-                let is_late = since.elapsed() > PERHAPS;
-                if let Some(container) = self.containers.named(path) {
-                    *seen = Seen::Of(container);
-                } else if is_late {
-                    *seen = Seen::Plain;
-                }
-            }
+            seen.ask(&self.containers, true);
             if let Seen::Of(container) = seen {
                 self.containers.tell(container, facts);
             }
@@ -208,17 +258,14 @@ impl Enricher {
                 if let Some(jobs) = &mut self.jobs {
                     jobs.cgroup(id, &path);
                 }
-                let seen = match self.containers.named(&path) {
-                    Some(container) => {
-                        self.containers.tell(&container, facts);
-                        Seen::Of(container)
+                let seen = Seen::new(&path, &self.containers);
+                match &seen {
+                    Seen::Of(container) => self.containers.tell(container, facts),
+                    Seen::Perhaps { .. } if self.perhaps.len() < ASKED => {
+                        self.perhaps.push_back(id)
                     }
-                    None => Seen::Perhaps {
-                        path: path.clone(),
-                        since: Instant::now(),
-                        asked: Instant::now(),
-                    },
-                };
+                    _ => {}
+                }
                 self.cgroups.insert(id, seen);
                 facts.push(Fact::CgroupPath { id, path });
             }
@@ -293,4 +340,28 @@ fn walk(root: &Path, inode: u64) -> Option<String> {
         })?;
     let below = found.path().strip_prefix(root).ok()?;
     Some(format!("/{}", below.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_known_although_nothing_happens_in_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = Arc::new(FingerprintKey::generate().unwrap());
+        let containers = Containers::below(directory.path(), key);
+        let mut seen = Seen::new("/web", &containers);
+        let state = directory.path().join("run/runc/web");
+        fs::create_dir_all(&state).unwrap();
+        fs::write(state.join("state.json"), "{}").unwrap();
+        seen.ask(&containers, false);
+        assert!(
+            matches!(seen, Seen::Perhaps { .. }),
+            "it was asked just now"
+        );
+        std::thread::sleep(ASK_AGAIN * 2);
+        seen.ask(&containers, false);
+        assert!(matches!(seen, Seen::Of(id) if id == "web"));
+    }
 }

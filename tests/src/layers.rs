@@ -16,7 +16,11 @@ const STAGES: &[(&str, &[&str])] = &[
     ("sensor", &["decode", "model"]),
     ("attribution", &["model"]),
     ("registry", &["model"]),
-    ("detection", &["attribution", "config", "model", "registry"]),
+    ("baseline", &["model"]),
+    (
+        "detection",
+        &["attribution", "baseline", "config", "model", "registry"],
+    ),
     // To replay is to detect.
     ("recording", &["config", "detection", "model", "registry"]),
     ("sinks", &["config", "model"]),

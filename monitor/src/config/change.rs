@@ -6,7 +6,7 @@ use super::{
 };
 
 /// How one configuration follows another.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Succession {
     /// What holds from now on: the next configuration, and the present one in what waits.
     pub in_force: Config,
@@ -84,6 +84,7 @@ impl Config {
             "detection.harvest" = detection.harvest,
             "detection.human_use" = detection.human_use,
             "detection.overprivileged" = detection.overprivileged,
+            "detection.baseline" = detection.baseline,
             "detection.disabled" = detection.disabled,
             "life" = detection.life,
             "offboard" = detection.offboard,
@@ -123,6 +124,7 @@ const fn each_field_is_listed(config: &Config) {
                 environments: _,
                 human_use: _,
                 overprivileged: _,
+                baseline: _,
                 offboard: _,
                 disabled: _,
             },

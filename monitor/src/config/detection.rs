@@ -10,7 +10,7 @@ use super::{LifeConfig, OffboardConfig, duration};
 use crate::model::{DetectionId, Selector};
 
 /// How detections behave.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct DetectionConfig {
     /// A cause that has been quiet this long is summed and ended.
@@ -45,6 +45,8 @@ pub struct DetectionConfig {
     pub environments: Vec<Environment>,
     /// For `CW-209`: which identities are machines', and who may act as one.
     pub human_use: HumanUseConfig,
+    /// For `CW-301` to `CW-307`.
+    pub baseline: BaselineConfig,
     /// For `CW-214`.
     pub overprivileged: OverprivilegedConfig,
     /// When something is gone, and when it is safe to delete.
@@ -94,6 +96,7 @@ impl Default for DetectionConfig {
             declared_users: Vec::new(),
             environments: Vec::new(),
             human_use: HumanUseConfig::default(),
+            baseline: BaselineConfig::default(),
             overprivileged: OverprivilegedConfig::default(),
             offboard: OffboardConfig::default(),
             disabled: Vec::new(),
@@ -126,6 +129,34 @@ impl HumanUseConfig {
         let mut machines = self.machines.iter();
         machines.any(|pattern| pattern.matches_selector(selector))
     }
+}
+
+/// How much is told of what is not as usual.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct BaselineConfig {
+    /// False alerts of all these together that this host may raise in a day, in the mean: above 0, and 1,000
+    /// at the most.
+    #[serde(deserialize_with = "budget")]
+    pub budget: f64,
+}
+
+impl Default for BaselineConfig {
+    fn default() -> Self {
+        Self { budget: 1.0 }
+    }
+}
+
+fn budget<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    let budget = f64::deserialize(from)?;
+    if budget > 0.0 && budget <= 1_000.0 {
+        return Ok(budget);
+    }
+    let error = format!(
+        "`budget` is {budget}: write how many false alerts a day you can bear, above 0 and 1,000 at the \
+         most; to have none at all, put CW-301 to CW-307 into `disabled`"
+    );
+    Err(serde::de::Error::custom(error))
 }
 
 /// When a right that was not used is one too many.

@@ -38,7 +38,7 @@ pub use users::{
 use reader::{Reader, Table, Value, key_span};
 
 /// All of the daemon's configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `[discovery]`: which directories are searched for credentials.
     pub discovery: DiscoveryConfig,
@@ -182,8 +182,10 @@ fn read_detection<'i>(reader: &mut Reader<'i>, mut value: Value<'i>) -> Detectio
     let learned = inner("users");
     let harvest = inner("harvest");
     let overprivileged = inner("overprivileged");
+    let baseline = inner("baseline");
     let learned = learned.and_then(|inner| reader.section("[detection.users]", inner));
     let harvest = harvest.and_then(|inner| reader.section("[detection.harvest]", inner));
+    let baseline = baseline.and_then(|inner| reader.section("[detection.baseline]", inner));
     let overprivileged =
         overprivileged.and_then(|inner| reader.section("[detection.overprivileged]", inner));
     let metadata_service =
@@ -202,6 +204,7 @@ fn read_detection<'i>(reader: &mut Reader<'i>, mut value: Value<'i>) -> Detectio
     detection.users = learned.unwrap_or_default();
     detection.harvest = harvest.unwrap_or_default();
     detection.overprivileged = overprivileged.unwrap_or_default();
+    detection.baseline = baseline.unwrap_or_default();
     detection.human_use = human_use.unwrap_or_default();
     detection.process_memory = process_memory;
     detection.control_sockets = control_sockets;

@@ -46,6 +46,7 @@ impl Detector {
             }
             outcome.seen = Some(device.clone());
         }
+        self.scored_flow(device, flow, now, findings);
     }
 
     fn retired_device(

@@ -28,6 +28,7 @@ mod outsider;
 mod overprivileged;
 mod person;
 mod reuse;
+mod scored;
 mod sockets;
 mod system;
 mod undigested;
@@ -40,6 +41,7 @@ pub use allowed::{Exceptions, can_be_allowed, exception_of, needs_force};
 pub use fold::{Cause, Finding, Folds};
 
 use crate::attribution::{Actor, Host, Processes};
+use crate::baseline::Baselines;
 use crate::config::{DetectionConfig, LifeConfig, OffboardConfig};
 use crate::model::{
     Alert, AlertDestination, DetectionId, Fact, Record, RegistryChange, Rhythm, Succession, Target,
@@ -56,6 +58,8 @@ pub struct State {
     pub host: Host,
     /// Credentials, identities, usage.
     pub registry: Registry,
+    /// What each identity normally does.
+    pub baselines: Baselines,
 }
 
 /// What one fact led to.
@@ -110,9 +114,13 @@ impl Detector {
     /// Knows nothing yet: what was known before comes as facts too.
     pub fn new(settings: DetectionConfig) -> Self {
         let folds = Folds::new(settings.fold_quiet, settings.fold_max);
+        let state = State {
+            baselines: Baselines::new(settings.baseline.budget),
+            ..State::default()
+        };
         Self {
             settings,
-            state: State::default(),
+            state,
             folds,
             pending: BTreeMap::new(),
             stale: life_holders::Stale::new(),
@@ -132,6 +140,7 @@ impl Detector {
     pub fn go_by(&mut self, settings: DetectionConfig) {
         self.folds
             .set_limits(settings.fold_quiet, settings.fold_max);
+        self.state.baselines.set_budget(settings.baseline.budget);
         self.settings = settings;
     }
 
@@ -217,6 +226,7 @@ impl Detector {
                 self.note_given(&actor, *permitted, true, now);
                 self.retired_identity(&actor, identity::Act::Exec, None, now, &mut findings);
                 self.human_use(&actor, None, now, &mut findings);
+                self.scored_exec(&actor, now, &mut findings);
             }
             Fact::IdentityChange { task, uid } => {
                 self.identity_change(task, *uid, now, &mut findings);
@@ -248,7 +258,10 @@ impl Detector {
                 }
             }
             Fact::Connect {
-                task, destination, ..
+                task,
+                destination,
+                protocol,
+                ..
             } => {
                 let actor = self.actor(task, &mut outcome, now);
                 let act = identity::Act::Connect;
@@ -257,6 +270,7 @@ impl Detector {
                 self.read_then_connect(&actor, *destination, now, &mut findings, &mut outcome);
                 self.stale_connects(&actor, *destination, now, &mut findings);
                 self.metadata_service(&actor, *destination, now, &mut findings);
+                self.scored_connect(&actor, *protocol, *destination, now, &mut findings);
             }
             Fact::Flow(flow) => self.flow(flow, now, &mut findings, &mut outcome),
             Fact::UnixConnect { task, path, owner } => {
@@ -356,7 +370,18 @@ impl Detector {
                 self.review(now, &mut findings, &mut outcome);
                 self.review_rights(now, &mut findings, &mut outcome);
             }
-            Fact::SocketClose { .. } => {}
+            Fact::SocketClose {
+                task,
+                destination,
+                sent,
+                received,
+                ..
+            } => {
+                // Not seen to act: a socket may be closed long after, and for a process that is gone.
+                let actor = Actor::of(task, &self.state.processes, &self.state.host);
+                let bytes = (*sent, *received);
+                self.scored_close(&actor, *destination, bytes, now, &mut findings);
+            }
             Fact::Holds {
                 task,
                 place,

@@ -1,0 +1,121 @@
+//! Whether p-values mean what they say. A model is never quite right, so what it called "one in a
+//! hundred" is held against how often that came: a table of how often each p-value was seen stretches
+//! later ones until they are right, as conformal prediction does (Vovk, Gammerman and Shafer, 2005), here in
+//! steps of a quarter of a decade, and never makes one smaller.
+
+use serde::{Deserialize, Serialize};
+
+/// Steps: from 1 down to 10^-6.
+const STEPS: usize = 24;
+/// Steps to a decade.
+const TO_A_DECADE: f64 = 4.0;
+/// How many p-values as they should be are thought to have been seen before any was.
+const PRIOR: f64 = 30.0;
+/// How many count: older ones fade.
+const MOST: f32 = 5_000.0;
+
+/// How often each p-value was seen.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct Calibration {
+    seen: [f32; STEPS],
+    all: f32,
+}
+
+fn step(p: f64) -> usize {
+    let decades = -libm::log10(p.clamp(1e-300, 1.0));
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it lies between 0 and the number of steps"
+    )]
+    let step = (decades * TO_A_DECADE)
+        .floor()
+        .clamp(0.0, (STEPS - 1) as f64) as usize;
+    step
+}
+
+/// The largest p-value of a step.
+fn edge(step: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "it is small")]
+    let decades = step as f64 / TO_A_DECADE;
+    libm::exp10(-decades)
+}
+
+impl Calibration {
+    /// Takes in the p-value of something ordinary.
+    pub(super) fn learn(&mut self, p: f64) {
+        if self.all >= MOST {
+            self.all *= 0.5;
+            self.seen.iter_mut().for_each(|of| *of *= 0.5);
+        }
+        if let Some(of) = self.seen.get_mut(step(p)) {
+            *of += 1.0;
+        }
+        self.all += 1.0;
+    }
+
+    /// The p-value as it should have been called: at least as great, by as much as smaller ones came
+    /// more often than they should.
+    pub(super) fn correct(&self, p: f64) -> f64 {
+        let all = f64::from(self.all) + PRIOR;
+        let mut below = 0.0;
+        let mut stretch = 1.0_f64;
+        // From the smallest: how often it was at most the edge of each step.
+        for at in (0..STEPS).rev() {
+            below += self.seen.get(at).copied().map_or(0.0, f64::from);
+            // A single one says nothing of how often it comes.
+            if below >= 2.0 {
+                stretch = stretch.max((below / all) / edge(at));
+            }
+        }
+        (p * stretch).min(1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Evenly spread, as p-values should be.
+    fn even(of: u32) -> impl Iterator<Item = f64> {
+        (0..of).map(move |at| (f64::from(at) + 0.5) / f64::from(of))
+    }
+
+    #[test]
+    fn what_is_right_stays() {
+        let mut calibration = Calibration::default();
+        assert!((calibration.correct(0.01) - 0.01).abs() < 1e-12);
+        even(2_000).for_each(|p| calibration.learn(p));
+        for p in [0.5, 0.05, 0.001] {
+            let corrected = calibration.correct(p);
+            assert!(corrected >= p && corrected < 2.5 * p, "{p} {corrected}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_small_too_often_is_stretched() {
+        let mut calibration = Calibration::default();
+        // A model that calls one in ten "one in a thousand".
+        even(2_000).for_each(|p| calibration.learn(if p < 0.1 { 0.001 } else { p }));
+        assert!(
+            calibration.correct(0.001) > 0.09,
+            "{}",
+            calibration.correct(0.001)
+        );
+        assert!(calibration.correct(1e-9) < 1e-5);
+    }
+
+    #[test]
+    fn after_it_no_p_value_comes_more_often_than_it_says() {
+        let mut calibration = Calibration::default();
+        let wrong = |p: f64| p * p * p;
+        even(4_000).for_each(|p| calibration.learn(wrong(p)));
+        let (mut at_most, all) = (0, 4_000);
+        for p in even(all) {
+            at_most += u32::from(calibration.correct(wrong(p)) <= 0.01);
+        }
+        // To within a step.
+        assert!(f64::from(at_most) <= 0.0178 * f64::from(all), "{at_most}");
+        assert!(at_most > 0);
+    }
+}

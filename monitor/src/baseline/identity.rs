@@ -1,0 +1,468 @@
+//! What one identity normally does.
+
+use serde::{Deserialize, Serialize};
+
+use super::anomaly::{Maturity, Reason};
+use super::budget::Test;
+use super::calendar::Calendar;
+use super::contact::{Contact, Destination, Phase, Service};
+use super::destinations::{Destinations, Known, Place, RHYTHM, SILENT, Standing, as_f64, day_of};
+use super::groups::Level;
+use super::host::Host;
+use super::leak::Leak;
+use super::novelty::Services;
+use super::numbers::{Belief, Moments, log_bytes, p_value, regularity};
+use super::prior::{self, Role};
+use super::programs::Programs;
+use super::tail::Tail;
+
+/// What a day leaves of the weight of those before: half after thirty.
+const DAILY: f32 = 0.977;
+/// New destinations that a day can teach: more are tests all the same, and change no habit.
+const NEWS: u8 = 8;
+/// For so many days a service whose newness was told is not told of again, and of so many.
+const TOLD_DAYS: u16 = 7;
+const TOLD: usize = 16;
+/// Bytes below which nothing is asked about a destination, and by how much more is each further question.
+const CONDUCT_BYTES: u64 = 16 << 10;
+const VOLUME_BYTES: u64 = 256 << 10;
+const EACH: u32 = 2;
+/// Connections in an hour below which nothing is asked.
+const RATE: u32 = 16;
+/// Hours that must have been watched before it is asked about an hour's connections, and about hours.
+const RATE_HOURS: f64 = 6.0;
+const HOUR_HOURS: f64 = 240.0;
+/// A chance of an act in an hour above which it is not asked about.
+const USUAL_HOUR: f64 = 0.05;
+
+/// The group in which programs are things. No program has this hash but by chance.
+const PROGRAMS: u64 = 1;
+
+/// A question: is this too unlikely?
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Question {
+    pub(super) test: Test,
+    pub(super) destination: Option<Destination>,
+    pub(super) reasons: Vec<(Reason, f64)>,
+}
+
+impl Question {
+    /// The chance of all of its reasons together, which are chances given those before them.
+    pub(super) fn p(&self) -> f64 {
+        p_value(self.reasons.iter().map(|(_, p)| p).product())
+    }
+}
+
+/// One identity's habits.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct Baseline {
+    /// In seconds of the epoch.
+    pub(super) first: u32,
+    pub(super) last: u32,
+    day: u16,
+    news: u8,
+    /// Calibration has heard of an alert of it today.
+    pub(super) alerted: bool,
+    pub(super) destinations: Destinations,
+    pub(super) services: Services,
+    domains: Tail,
+    /// Services whose newness was told, with the day: their next destinations are of the same cause.
+    told: Vec<(Service, u16)>,
+    pub(super) calendar: Calendar,
+    /// Logarithms of the bytes sent to a destination in a day.
+    day_sent: Moments,
+    leak: Leak,
+    pub(super) programs: Programs,
+}
+
+/// Who acts: what its baseline is shrunk to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Peers {
+    /// A hash of the program; 0 for devices.
+    pub(super) program: u64,
+}
+
+impl Peers {
+    fn role(self) -> Role {
+        if self.program == 0 {
+            Role::Device
+        } else {
+            Role::Program
+        }
+    }
+}
+
+impl Baseline {
+    pub(super) fn maturity(&self) -> Maturity {
+        Maturity {
+            hours: self.calendar.hours(),
+        }
+    }
+
+    /// Time has come to this second: what has ended is learned, and asked about.
+    pub(super) fn advance(&mut self, at: u32, host: &mut Host, ask: &mut Vec<Question>) {
+        if self.first == 0 {
+            self.first = at;
+        }
+        self.last = self.last.max(at);
+        let hour = at / 3_600;
+        let passed = self.calendar.advance(hour);
+        // After a long silence its hours say nothing more than that.
+        for ended in hour.saturating_sub(passed.min(48))..hour {
+            if let Some(p) = self.leak.close(ended) {
+                let reason = Reason::Leak {
+                    hours: self.leak.since,
+                    sent: self.leak.sent_since.into(),
+                    usual: self.leak.usual_since.into(),
+                };
+                ask.push(Question {
+                    test: Test::Leak,
+                    destination: None,
+                    reasons: vec![(reason, p)],
+                });
+            }
+        }
+        let day = day_of(at);
+        if day > self.day {
+            for first in self.destinations.end_day(day, &mut self.day_sent) {
+                host.learn_first_day(&first);
+            }
+            if self.day > 0 {
+                let kept = (1..(day - self.day).min(365)).fold(DAILY, |kept, _| kept * DAILY);
+                self.services.fade(kept);
+                self.programs.fade(kept);
+            }
+            self.told
+                .retain(|(_, told)| day.saturating_sub(*told) < TOLD_DAYS);
+            (self.day, self.news, self.alerted) = (day, 0, false);
+        }
+    }
+
+    /// Takes in a contact.
+    pub(super) fn contact(
+        &mut self,
+        at: u32,
+        contact: &Contact,
+        peers: Peers,
+        host: &mut Host,
+        ask: &mut Vec<Question>,
+    ) {
+        match contact.phase {
+            Phase::Opened => {
+                self.rate(ask);
+                self.opened(at, contact, peers, host, ask);
+            }
+            Phase::Carried { sent, received, .. } => {
+                self.leak.add(sent);
+                let Place::Table(index) = self.destinations.find(contact.destination) else {
+                    return;
+                };
+                let Some(known) = self.destinations.get_mut(index) else {
+                    return;
+                };
+                known.carried(at, sent, received);
+                if known.is_trusted() {
+                    let (own, others) = (known.day_sent, self.day_sent);
+                    volume(known, &own, &others, ask);
+                } else {
+                    conduct(known, host, ask);
+                }
+            }
+        }
+    }
+
+    fn rate(&mut self, ask: &mut Vec<Question>) {
+        let calendar = &mut self.calendar;
+        calendar.in_hour = calendar.in_hour.saturating_add(1);
+        let hour = self.last / 3_600;
+        if calendar.in_hour == 1 && calendar.hours() >= HOUR_HOURS {
+            let share = calendar.active_chance();
+            if share < USUAL_HOUR {
+                ask.push(Question {
+                    test: Test::Hour,
+                    destination: None,
+                    reasons: vec![(Reason::Hour { share }, share)],
+                });
+            }
+        }
+        let due = RATE.saturating_mul(EACH.saturating_pow(calendar.looked.into()));
+        if calendar.in_hour < due || calendar.hours() < RATE_HOURS {
+            return;
+        }
+        calendar.looked = calendar.looked.saturating_add(1);
+        let usual = calendar.mean(hour);
+        if f64::from(calendar.in_hour) > 2.0 * usual {
+            let count = calendar.in_hour;
+            let p = p_value(calendar.rate_tail());
+            ask.push(Question {
+                test: Test::Rate,
+                destination: None,
+                reasons: vec![(Reason::Rate { count, usual }, p)],
+            });
+        }
+    }
+
+    fn opened(
+        &mut self,
+        at: u32,
+        contact: &Contact,
+        peers: Peers,
+        host: &mut Host,
+        ask: &mut Vec<Question>,
+    ) {
+        let destination = contact.destination;
+        let service = destination.service();
+        let place = self.destinations.find(destination);
+        if let Place::Table(index) = place {
+            let Some(known) = self.destinations.get_mut(index) else {
+                return;
+            };
+            if known.opened(at) && known.standing != Standing::Suspect {
+                self.services.learn(service, Level::Known);
+            }
+            if !known.is_trusted() {
+                rhythm(known, host, ask);
+            }
+            return;
+        }
+        let is_known = place == Place::Tail;
+        let level = if is_known {
+            Level::Known
+        } else {
+            self.level(destination, service, contact.domain)
+        };
+        let mut novelty = 0.0;
+        let is_told = self.told.iter().any(|(of, _)| *of == service);
+        if level != Level::Known && !is_told {
+            let thing = thing(destination, level);
+            let told = host.groups.tell(peers.program, level, thing);
+            let mut p = self.services.chance(service, level) * told.chance;
+            if level == Level::Service && told.users == 0 {
+                p *= prior::service_tail(service, peers.role());
+            }
+            let p = p_value(p);
+            novelty = libm::log(p);
+            let users = told.users;
+            ask.push(Question {
+                test: Test::First,
+                destination: Some(destination),
+                reasons: vec![(Reason::New { level, users }, p)],
+            });
+        }
+        let index = self.destinations.insert(destination, at, novelty, is_known);
+        if let Some(known) = self.destinations.get_mut(index) {
+            known.opened(at);
+            known.level = level;
+            if is_told {
+                known.standing = Standing::Suspect;
+            }
+        }
+        if is_known {
+            self.services.learn(service, Level::Known);
+        }
+        if let Some(domain) = contact.domain {
+            self.domains.add(domain);
+        }
+    }
+
+    /// A question was answered with "no": what it was about is ordinary.
+    pub(super) fn admit(&mut self, question: &Question, peers: Peers, host: &mut Host) {
+        if self.news >= NEWS {
+            return;
+        }
+        for (reason, _) in &question.reasons {
+            match (question.test, reason, question.destination) {
+                (Test::First, Reason::New { level, .. }, Some(destination)) => {
+                    self.news += 1;
+                    self.services.learn(destination.service(), *level);
+                    for new in [Level::Destination, Level::Network, Level::Service] {
+                        if new <= *level {
+                            host.groups
+                                .learn(peers.program, new, thing(destination, new));
+                        }
+                    }
+                }
+                (Test::Program, ..) => {
+                    self.news += 1;
+                    self.programs.learn(peers.program, self.last / 3_600);
+                    host.groups.learn(PROGRAMS, Level::Service, peers.program);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What of a destination is new.
+    fn level(&self, destination: Destination, service: Service, domain: Option<u64>) -> Level {
+        if !self.services.has(service) {
+            Level::Service
+        } else if self.destinations.has_network(destination)
+            || domain.is_some_and(|domain| self.domains.has(domain))
+        {
+            Level::Destination
+        } else {
+            Level::Network
+        }
+    }
+
+    /// It was alerted about: what it did is not learned as ordinary.
+    pub(super) fn suspect(&mut self, question: &Question) {
+        self.alerted = true;
+        let is_new = |(reason, _): &(Reason, f64)| {
+            matches!(
+                reason,
+                Reason::New {
+                    level: Level::Service,
+                    ..
+                }
+            )
+        };
+        if let Some(destination) = question.destination
+            && question.reasons.iter().any(is_new)
+        {
+            if self.told.len() >= TOLD {
+                self.told.remove(0);
+            }
+            self.told.push((destination.service(), self.day));
+        }
+        match question.test {
+            Test::First | Test::Conduct | Test::Volume => {
+                let place = question.destination.map(|of| self.destinations.find(of));
+                if let Some(Place::Table(index)) = place
+                    && let Some(known) = self.destinations.get_mut(index)
+                    && known.standing == Standing::New
+                {
+                    known.standing = Standing::Suspect;
+                }
+            }
+            Test::Rate => self.calendar.quarantine(),
+            Test::Leak => self.leak.told(),
+            Test::Hour | Test::Program => {}
+        }
+    }
+
+    /// A program began under it.
+    pub(super) fn program(
+        &mut self,
+        at: u32,
+        program: u64,
+        host: &mut Host,
+        ask: &mut Vec<Question>,
+    ) {
+        let Some(chance) = self.programs.began(program, at / 3_600) else {
+            return;
+        };
+        let told = host.groups.tell(PROGRAMS, Level::Service, program);
+        let p = p_value(chance * told.chance);
+        let users = told.users;
+        ask.push(Question {
+            test: Test::Program,
+            destination: None,
+            reasons: vec![(Reason::Program { users }, p)],
+        });
+    }
+}
+
+/// What a level is about, as one number.
+pub(super) fn thing(destination: Destination, level: Level) -> u64 {
+    let service = destination.service();
+    match level {
+        Level::Known | Level::Destination => super::hash(&destination),
+        Level::Network => super::hash(&(service, destination.network())),
+        Level::Service => super::hash(&service),
+    }
+}
+
+/// Bytes of a day to a destination that is known.
+fn volume(known: &mut Known, own: &Moments, others: &Moments, ask: &mut Vec<Question>) {
+    if !is_due(known.sent_today, VOLUME_BYTES, &mut known.looked.bytes) {
+        return;
+    }
+    let belief = Belief {
+        mean: others.mean(),
+        variance: others.variance().max(1.0),
+        worth: prior::WORTH_OF_OTHERS,
+    };
+    let belief = belief.after(own);
+    let p = p_value(belief.upper_tail(log_bytes(as_f64(known.sent_today))));
+    let reason = Reason::Volume {
+        sent: known.sent_today,
+        usual: libm::expm1(belief.mean),
+    };
+    if p < 0.5 {
+        ask.push(Question {
+            test: Test::Volume,
+            destination: Some(known.destination),
+            reasons: vec![(reason, p)],
+        });
+    }
+}
+
+/// What a new destination is sent, sends, and whether it answers.
+fn conduct(known: &mut Known, host: &Host, ask: &mut Vec<Question>) {
+    let carried = known.sent_today.max(known.received_today);
+    let is_silent = known.carried >= SILENT && known.answered == 0;
+    let is_due = is_due(carried, CONDUCT_BYTES, &mut known.looked.bytes);
+    let is_silent_now = is_silent && !std::mem::replace(&mut known.looked.unanswered, is_silent);
+    if is_due || is_silent_now {
+        asked(known, host, ask);
+    }
+}
+
+/// Whether a new destination is called in a rhythm.
+fn rhythm(known: &mut Known, host: &Host, ask: &mut Vec<Question>) {
+    let due = RHYTHM * f64::from(EACH.saturating_pow(known.looked.gaps.into()));
+    if known.gaps.weight() < due {
+        return;
+    }
+    known.looked.gaps = known.looked.gaps.saturating_add(1);
+    asked(known, host, ask);
+}
+
+/// All that is known of a destination that is not trusted, as one question.
+fn asked(known: &Known, host: &Host, ask: &mut Vec<Question>) {
+    if known.standing == Standing::Suspect {
+        return;
+    }
+    let new = Reason::New {
+        level: known.level,
+        users: 0,
+    };
+    let mut reasons = vec![(new, libm::exp(known.novelty.into()))];
+    let (sent, received) = (known.sent_today, known.received_today);
+    let p = host.carried_tail(sent, received);
+    if p < 1.0 {
+        reasons.push((Reason::Carried { sent, received }, p));
+    }
+    if known.carried >= SILENT && known.answered == 0 {
+        let times = known.carried;
+        reasons.push((Reason::Silent { times }, host.silent_share()));
+    }
+    let p = regularity(&known.gaps).max(host.rhythm_share());
+    if known.gaps.weight() >= RHYTHM && p < 1.0 {
+        let reason = Reason::Rhythm {
+            times: known.opened,
+            period: libm::exp(known.gaps.mean()),
+            spread: libm::sqrt(known.gaps.variance()),
+        };
+        reasons.push((reason, p));
+    }
+    ask.push(Question {
+        test: Test::Conduct,
+        destination: Some(known.destination),
+        reasons,
+    });
+}
+
+/// Whether as much is reached as is asked about next; each question is about twice as much as the one
+/// before it.
+fn is_due(of: u64, least: u64, looked: &mut u8) -> bool {
+    let next = |looked: u8| least.saturating_mul(u64::from(EACH).saturating_pow(looked.into()));
+    if of < next(*looked) {
+        return false;
+    }
+    while of >= next(*looked) && *looked < 48 {
+        *looked += 1;
+    }
+    true
+}

@@ -1,0 +1,202 @@
+//! Baselines: what each identity normally does, learned from its own acts and those of its peers, and how
+//! unlikely the next act is. Pure over (act, state, time of the act), and bounded.
+//!
+//! An act becomes *questions* ("is this new destination too unlikely?"), each with a p-value made of reasons
+//! that a person can read. The p-value is corrected by how often the like of it came on this host
+//! ([`calibration`]), and held against what the host's budget of false alerts leaves for one question
+//! ([`budget`]). What is told is an [`Anomaly`]; what it is about is not learned as ordinary.
+
+mod anomaly;
+mod budget;
+mod calendar;
+mod calibration;
+mod contact;
+mod destinations;
+mod groups;
+mod host;
+mod identity;
+mod leak;
+mod novelty;
+mod numbers;
+mod prior;
+mod programs;
+mod tail;
+
+use std::hash::{Hash, Hasher};
+
+use hashlink::LinkedHashMap;
+use siphasher::sip::SipHasher13;
+
+pub use anomaly::{Anomaly, Maturity, Reason};
+pub use budget::Test;
+pub use contact::{Contact, Destination, Phase, Scope, Service, Way};
+pub use destinations::Standing;
+pub use groups::Level;
+
+use crate::model::{Selector, Timestamp};
+use host::Host;
+use identity::{Baseline, Peers, Question};
+
+/// Most identities that have a baseline. Beyond, the one is forgotten that has not acted for longest.
+const IDENTITIES: usize = 16_384;
+
+/// Of a thing that baselines remember. It is stored, so it is the same in every version.
+pub fn hash(of: &impl Hash) -> u64 {
+    let mut hasher = SipHasher13::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Who acts.
+#[derive(Debug, Clone, Copy)]
+pub struct Who<'a> {
+    /// The identity.
+    pub identity: &'a Selector,
+    /// The program by which it acts: what its peers are told by. `None` for devices.
+    pub program: Option<&'a str>,
+}
+
+/// The baselines of a host.
+#[derive(Debug)]
+pub struct Baselines {
+    identities: LinkedHashMap<Selector, Box<Baseline>>,
+    host: Host,
+    /// Kept, so that an act without questions allocates nothing.
+    questions: Vec<Question>,
+    /// Identities that were forgotten, because there are too many.
+    forgotten: u64,
+}
+
+impl Default for Baselines {
+    fn default() -> Self {
+        Self::new(1.0)
+    }
+}
+
+impl Baselines {
+    /// Knows nothing yet, and tells of as many ordinary things a day as being out of the ordinary.
+    pub fn new(budget: f64) -> Self {
+        Self {
+            identities: LinkedHashMap::new(),
+            host: Host::new(budget),
+            questions: Vec::new(),
+            forgotten: 0,
+        }
+    }
+
+    /// Goes by another budget from now on.
+    pub fn set_budget(&mut self, budget: f64) {
+        self.host.budget.set(budget);
+    }
+
+    /// How many identities have one.
+    pub fn len(&self) -> usize {
+        self.identities.len()
+    }
+
+    /// Whether none has.
+    pub fn is_empty(&self) -> bool {
+        self.identities.is_empty()
+    }
+
+    /// How many alerts the budget held back on the day that goes on.
+    pub fn held_back(&self) -> u64 {
+        self.host.budget.held_back
+    }
+
+    /// Takes in a contact.
+    pub fn contact(&mut self, who: Who<'_>, contact: &Contact) -> Vec<Anomaly> {
+        let peers = Peers {
+            program: who.program.map_or(0, |program| hash(&program)),
+        };
+        self.act(
+            who.identity,
+            peers,
+            contact.time,
+            |baseline, at, host, ask| {
+                baseline.contact(at, contact, peers, host, ask);
+            },
+        )
+    }
+
+    /// A program begins under an identity.
+    pub fn began(&mut self, who: Who<'_>, time: Timestamp) -> Vec<Anomaly> {
+        let Some(program) = who.program else {
+            return Vec::new();
+        };
+        let peers = Peers {
+            program: hash(&program),
+        };
+        self.act(who.identity, peers, time, |baseline, at, host, ask| {
+            baseline.program(at, peers.program, host, ask);
+        })
+    }
+
+    fn act(
+        &mut self,
+        identity: &Selector,
+        peers: Peers,
+        time: Timestamp,
+        act: impl FnOnce(&mut Baseline, u32, &mut Host, &mut Vec<Question>),
+    ) -> Vec<Anomaly> {
+        let at = seconds(time);
+        self.host.budget.day(destinations::day_of(at));
+        if !self.identities.contains_key(identity) {
+            if self.identities.len() >= IDENTITIES {
+                self.identities.pop_front();
+                self.forgotten += 1;
+            }
+            self.identities.insert(identity.clone(), Box::default());
+        }
+        let Some(baseline) = self.identities.to_back(identity) else {
+            return Vec::new();
+        };
+        let mut questions = std::mem::take(&mut self.questions);
+        baseline.advance(at, &mut self.host, &mut questions);
+        act(baseline, at, &mut self.host, &mut questions);
+        let mut anomalies = Vec::new();
+        for question in questions.drain(..) {
+            anomalies.extend(judge(&mut self.host, baseline, peers, question));
+        }
+        self.questions = questions;
+        anomalies
+    }
+}
+
+/// Whether it is to be told. What is not, is ordinary, and calibrates what comes after it.
+fn judge(
+    host: &mut Host,
+    baseline: &mut Baseline,
+    peers: Peers,
+    question: Question,
+) -> Option<Anomaly> {
+    let raw = question.p();
+    let alpha = host.budget.spend(question.test);
+    let calibration = host.calibration(question.test)?;
+    let p = calibration.correct(raw);
+    if p > alpha {
+        calibration.learn(raw);
+        baseline.admit(&question, peers, host);
+        return None;
+    }
+    // A day of alerts of one identity is one word about how the p-values are.
+    if !baseline.alerted {
+        calibration.learn(raw);
+    }
+    baseline.suspect(&question);
+    if !host.budget.take() {
+        return None;
+    }
+    Some(Anomaly {
+        test: question.test,
+        destination: question.destination,
+        reasons: question.reasons,
+        p,
+        alpha,
+        maturity: baseline.maturity(),
+    })
+}
+
+fn seconds(time: Timestamp) -> u32 {
+    u32::try_from(time.unix_seconds().max(0)).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,67 @@
+//! The programs that run under an identity.
+
+use serde::{Deserialize, Serialize};
+
+use super::novelty::new_chance;
+
+/// Most that are kept; beyond, the one is forgotten that ran least.
+const MOST: usize = 24;
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Ran {
+    program: u64,
+    /// Hours in which it began, fading.
+    hours: f32,
+    /// The last of them, as hours of the epoch.
+    last: u32,
+}
+
+/// By hash of their paths.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct Programs {
+    ran: Vec<Ran>,
+    draws: f32,
+    kinds: f32,
+}
+
+impl Programs {
+    /// A program began. Returns the chance of a new one where it is new.
+    pub(super) fn began(&mut self, program: u64, hour: u32) -> Option<f64> {
+        if let Some(of) = self.ran.iter_mut().find(|of| of.program == program) {
+            if of.last != hour {
+                of.last = hour;
+                of.hours += 1.0;
+                self.draws += 1.0;
+            }
+            return None;
+        }
+        Some(new_chance(self.draws.into(), self.kinds.into()))
+    }
+
+    /// It is ordinary from now on.
+    pub(super) fn learn(&mut self, program: u64, hour: u32) {
+        if self.ran.len() >= MOST {
+            let least = self.ran.iter().enumerate();
+            let least = least.min_by(|left, right| left.1.hours.total_cmp(&right.1.hours));
+            let least = least.map_or(0, |(index, _)| index);
+            self.ran.swap_remove(least);
+        }
+        self.ran.push(Ran {
+            program,
+            hours: 1.0,
+            last: hour,
+        });
+        self.draws += 1.0;
+        self.kinds += 1.0;
+    }
+
+    pub(super) fn fade(&mut self, kept: f32) {
+        self.draws *= kept;
+        self.kinds *= kept;
+        self.ran.iter_mut().for_each(|of| of.hours *= kept);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ran.len()
+    }
+}

@@ -1,0 +1,19 @@
+//! CW-305: a machine identity acts at an hour at which it never does.
+
+use super::{Entry, Maturity};
+use crate::model::{DetectionId, Severity};
+
+pub(super) const ENTRY: Entry = Entry {
+    id: DetectionId::UnusualHour,
+    title: "A machine identity acts at an hour at which it never does",
+    severity: Severity::Low,
+    attack: &["T1078"],
+    owasp: &["NHI2"],
+    maturity: Maturity::Experimental,
+    sentence: "IDENTITY, watched for TIME, acted at an hour at which it did in one of N such hours; chance P",
+    meaning: "Machines keep their hours. Somebody who uses their credential by hand does not.",
+    innocent: "A job that was moved, a clock change, a catch-up after downtime.",
+    next: "See which program acted and who started it.",
+    proof: &[],
+    quiet: &[],
+};

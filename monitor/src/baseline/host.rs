@@ -7,7 +7,7 @@ use super::calibration::Calibration;
 use super::destinations::{FirstDay, as_f64};
 use super::groups::Groups;
 use super::numbers::{Belief, Moments, log_bytes, p_value};
-use super::prior;
+use super::prior::{self, Role};
 
 /// First days that count.
 const FIRST_DAYS: f64 = 500.0;
@@ -56,12 +56,12 @@ impl Host {
     }
 
     /// The chance that a new destination is sent, or sends, as much in its first day.
-    pub(super) fn carried_tail(&self, sent: u64, received: u64) -> f64 {
+    pub(super) fn carried_tail(&self, role: Role, sent: u64, received: u64) -> f64 {
         let tail = |belief: Belief, seen: &Moments, bytes: u64| {
             belief.after(seen).upper_tail(log_bytes(as_f64(bytes)))
         };
         let sent = tail(prior::NEW_SENT, &self.kept.new_sent, sent);
-        let received = tail(prior::NEW_RECEIVED, &self.kept.new_received, received);
+        let received = tail(prior::new_received(role), &self.kept.new_received, received);
         // The smaller of two comes twice as often.
         p_value(2.0 * sent.min(received))
     }

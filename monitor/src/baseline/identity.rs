@@ -165,7 +165,7 @@ impl Baseline {
                     let (own, others) = (known.day_sent, self.day_sent);
                     volume(known, &own, &others, ask);
                 } else {
-                    conduct(known, host, ask);
+                    conduct(known, peers.role(), host, ask);
                 }
             }
         }
@@ -221,7 +221,7 @@ impl Baseline {
                 self.services.learn(service, Level::Known);
             }
             if !known.is_trusted() {
-                rhythm(known, host, ask);
+                rhythm(known, peers.role(), host, ask);
             }
             return;
         }
@@ -399,28 +399,28 @@ fn volume(known: &mut Known, own: &Moments, others: &Moments, ask: &mut Vec<Ques
 }
 
 /// What a new destination is sent, sends, and whether it answers.
-fn conduct(known: &mut Known, host: &Host, ask: &mut Vec<Question>) {
+fn conduct(known: &mut Known, role: Role, host: &Host, ask: &mut Vec<Question>) {
     let carried = known.sent_today.max(known.received_today);
     let is_silent = known.carried >= SILENT && known.answered == 0;
     let is_due = is_due(carried, CONDUCT_BYTES, &mut known.looked.bytes);
     let is_silent_now = is_silent && !std::mem::replace(&mut known.looked.unanswered, is_silent);
     if is_due || is_silent_now {
-        asked(known, host, ask);
+        asked(known, role, host, ask);
     }
 }
 
 /// Whether a new destination is called in a rhythm.
-fn rhythm(known: &mut Known, host: &Host, ask: &mut Vec<Question>) {
+fn rhythm(known: &mut Known, role: Role, host: &Host, ask: &mut Vec<Question>) {
     let due = RHYTHM * f64::from(EACH.saturating_pow(known.looked.gaps.into()));
     if known.gaps.weight() < due {
         return;
     }
     known.looked.gaps = known.looked.gaps.saturating_add(1);
-    asked(known, host, ask);
+    asked(known, role, host, ask);
 }
 
 /// All that is known of a destination that is not trusted, as one question.
-fn asked(known: &Known, host: &Host, ask: &mut Vec<Question>) {
+fn asked(known: &Known, role: Role, host: &Host, ask: &mut Vec<Question>) {
     if known.standing == Standing::Suspect {
         return;
     }
@@ -430,7 +430,7 @@ fn asked(known: &Known, host: &Host, ask: &mut Vec<Question>) {
     };
     let mut reasons = vec![(new, libm::exp(known.novelty.into()))];
     let (sent, received) = (known.sent_today, known.received_today);
-    let p = host.carried_tail(sent, received);
+    let p = host.carried_tail(role, sent, received);
     if p < 1.0 {
         reasons.push((Reason::Carried { sent, received }, p));
     }

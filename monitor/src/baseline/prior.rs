@@ -63,12 +63,20 @@ pub(super) const NEW_SENT: Belief = Belief {
     variance: 5.0,
     worth: 6.0,
 };
-/// What comes from it: 8 KiB.
-pub(super) const NEW_RECEIVED: Belief = Belief {
-    mean: 9.0,
-    variance: 5.0,
-    worth: 6.0,
-};
+
+/// What comes from it: 8 KiB for a device, seldom more than 1 MiB; programs of a host fetch anything.
+pub(super) fn new_received(role: Role) -> Belief {
+    let (mean, variance) = match role {
+        Role::Device => (9.0, 5.0),
+        Role::Program => (11.0, 16.0),
+    };
+    Belief {
+        mean,
+        variance,
+        worth: 6.0,
+    }
+}
+
 /// How much what an identity's other destinations are sent says of one of them, in days of its own.
 pub(super) const WORTH_OF_OTHERS: f64 = 3.0;
 /// New destinations that never answer, of how many.

@@ -45,6 +45,7 @@ mod reloading;
 mod resting;
 mod rotating;
 mod scale;
+mod scored;
 mod secrets;
 mod surviving;
 mod using;

@@ -14,6 +14,6 @@ pub(super) const ENTRY: Entry = Entry {
     meaning: "The destination is one that neither this identity nor its peers use, and new destinations are rare enough for it that this one stands out.",
     innocent: "A new version that calls a new service, a failover, a provider that moved.",
     next: "If it is meant, `credwatch allow` the alert. If not, look at what the identity read before it, and rotate the credentials that it holds.",
-    proof: &[],
-    quiet: &[],
+    proof: &["scored::a_service_that_is_new_to_an_identity_is_told"],
+    quiet: &["scored::ordinary_calls_raise_nothing"],
 };

@@ -14,6 +14,6 @@ pub(super) const ENTRY: Entry = Entry {
     meaning: "Data leaves, or a tool comes in, by a destination that never sees as much.",
     innocent: "A first full backup, a migration, a larger image.",
     next: "See what the identity reads that is worth taking, and ask the owner of the destination what arrived.",
-    proof: &[],
-    quiet: &[],
+    proof: &["scored::much_that_goes_to_a_new_address_is_told"],
+    quiet: &["scored::ordinary_calls_raise_nothing"],
 };

@@ -14,6 +14,6 @@ pub(super) const ENTRY: Entry = Entry {
     meaning: "Implants ask for orders in a rhythm. So do agents of monitoring; but this destination is new to the identity and its peers.",
     innocent: "A new agent, health check or poller.",
     next: "Find the program, and who installed it. If it is meant, allow the alert.",
-    proof: &[],
-    quiet: &[],
+    proof: &["scored::a_rhythm_of_calls_to_a_new_address_is_told"],
+    quiet: &["scored::ordinary_calls_raise_nothing"],
 };

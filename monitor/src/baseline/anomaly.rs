@@ -96,6 +96,9 @@ pub struct Maturity {
 /// Hours after which a baseline has seen what there is: two weeks.
 const MATURE: f64 = 14.0 * 24.0;
 
+/// What names an alert is at least so unlikely.
+const UNLIKELY: f64 = 0.2;
+
 impl Maturity {
     /// From 0 to 1.
     pub fn share(self) -> f64 {
@@ -121,9 +124,14 @@ pub struct Anomaly {
 }
 
 impl Anomaly {
-    /// The detection of the most unlikely of its reasons.
+    /// The detection of the most unlikely of its reasons. That a destination is new is not what its
+    /// conduct is told for, unless nothing of that is unlikely by itself.
     pub fn id(&self) -> DetectionId {
+        let is_conduct = self.test == Test::Conduct;
         let least = self.reasons.iter();
+        let least = least.filter(|(reason, p)| {
+            !is_conduct || (*p < UNLIKELY && !matches!(reason, Reason::New { .. }))
+        });
         let least = least.min_by(|left, right| left.1.total_cmp(&right.1));
         least.map_or(DetectionId::NewDestination, |(reason, _)| reason.id())
     }

@@ -186,6 +186,14 @@ impl Calendar {
         active / watched
     }
 
+    pub(super) fn heap(&self) -> usize {
+        let tables = [&self.counts, &self.watched, &self.active];
+        tables
+            .iter()
+            .map(|of| of.capacity() * size_of::<f32>())
+            .sum()
+    }
+
     /// Hours that were watched, old ones fading.
     pub(super) fn hours(&self) -> f64 {
         f64::from(self.all_watched)

@@ -267,6 +267,8 @@ impl Destinations {
             known.standing = Standing::Trusted;
         }
         if self.table.len() < MOST {
+            // One at a time: most identities have a few, and there are many identities.
+            self.table.reserve_exact(1);
             self.table.push(known);
             return self.table.len() - 1;
         }
@@ -295,6 +297,10 @@ impl Destinations {
 
     pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Known> {
         self.table.get_mut(index)
+    }
+
+    pub(super) fn heap(&self) -> usize {
+        self.table.capacity() * size_of::<Known>() + self.tail.heap()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Known> {

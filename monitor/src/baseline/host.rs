@@ -11,6 +11,8 @@ use super::prior::{self, Role};
 
 /// First days that count.
 const FIRST_DAYS: f64 = 500.0;
+/// Spread that new destinations are not thought to be without: a factor of 4.5.
+const LEAST_VARIANCE: f64 = 2.25;
 /// How regular a rhythm is.
 const REGULAR: f64 = 0.01;
 
@@ -58,7 +60,9 @@ impl Host {
     /// The chance that a new destination is sent, or sends, as much in its first day.
     pub(super) fn carried_tail(&self, role: Role, sent: u64, received: u64) -> f64 {
         let tail = |belief: Belief, seen: &Moments, bytes: u64| {
-            belief.after(seen).upper_tail(log_bytes(as_f64(bytes)))
+            let mut belief = belief.after(seen);
+            belief.variance = belief.variance.max(LEAST_VARIANCE);
+            belief.upper_tail(log_bytes(as_f64(bytes)))
         };
         let sent = tail(prior::NEW_SENT, &self.kept.new_sent, sent);
         let received = tail(prior::new_received(role), &self.kept.new_received, received);

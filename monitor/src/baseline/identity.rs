@@ -68,6 +68,8 @@ pub(super) struct Baseline {
     domains: Tail,
     /// Services whose newness was told, with the day: their next destinations are of the same cause.
     told: Vec<(Service, u16)>,
+    /// The day on which it was told that there are too many connections: once a day.
+    rate_told: u16,
     pub(super) calendar: Calendar,
     /// Logarithms of the bytes sent to a destination in a day.
     day_sent: Moments,
@@ -93,6 +95,17 @@ impl Peers {
 }
 
 impl Baseline {
+    /// Bytes that it takes in memory, with all that it points to.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.destinations.heap()
+            + self.services.heap()
+            + self.domains.heap()
+            + self.calendar.heap()
+            + self.programs.heap()
+            + self.told.capacity() * size_of::<(Service, u16)>()
+    }
+
     pub(super) fn maturity(&self) -> Maturity {
         Maturity {
             hours: self.calendar.hours(),
@@ -186,7 +199,8 @@ impl Baseline {
             }
         }
         let due = RATE.saturating_mul(EACH.saturating_pow(calendar.looked.into()));
-        if calendar.in_hour < due || calendar.hours() < RATE_HOURS {
+        let is_told = self.rate_told == self.day;
+        if calendar.in_hour < due || calendar.hours() < RATE_HOURS || is_told {
             return;
         }
         calendar.looked = calendar.looked.saturating_add(1);
@@ -335,7 +349,10 @@ impl Baseline {
                     known.standing = Standing::Suspect;
                 }
             }
-            Test::Rate => self.calendar.quarantine(),
+            Test::Rate => {
+                self.calendar.quarantine();
+                self.rate_told = self.day;
+            }
             Test::Leak => self.leak.told(),
             Test::Hour | Test::Program => {}
         }

@@ -99,6 +99,11 @@ impl Baselines {
         self.identities.is_empty()
     }
 
+    /// Bytes that the baseline of an identity takes in memory.
+    pub fn bytes(&self, identity: &Selector) -> Option<usize> {
+        self.identities.get(identity).map(|of| of.bytes())
+    }
+
     /// How many alerts the budget held back on the day that goes on.
     pub fn held_back(&self) -> u64 {
         self.host.budget.held_back
@@ -200,3 +205,6 @@ fn judge(
 fn seconds(time: Timestamp) -> u32 {
     u32::try_from(time.unix_seconds().max(0)).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

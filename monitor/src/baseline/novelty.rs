@@ -93,6 +93,10 @@ impl Services {
         }
     }
 
+    pub(super) fn heap(&self) -> usize {
+        self.used.capacity() * size_of::<Used>()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.used.len()
     }

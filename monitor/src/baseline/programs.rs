@@ -61,6 +61,10 @@ impl Programs {
         self.ran.iter_mut().for_each(|of| of.hours *= kept);
     }
 
+    pub(super) fn heap(&self) -> usize {
+        self.ran.capacity() * size_of::<Ran>()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.ran.len()
     }

@@ -37,6 +37,10 @@ fn holds(words: &[u64], hash: u64) -> bool {
 }
 
 impl Tail {
+    pub(super) fn heap(&self) -> usize {
+        (self.young.capacity() + self.old.capacity()) * size_of::<u64>()
+    }
+
     pub(super) fn has(&self, hash: u64) -> bool {
         holds(&self.young, hash) || holds(&self.old, hash)
     }

@@ -19,11 +19,15 @@ const STAGES: &[(&str, &[&str])] = &[
     ("detection", &["attribution", "config", "model", "registry"]),
     // To replay is to detect.
     ("recording", &["config", "detection", "model", "registry"]),
+    ("evaluation", &["config", "detection", "model", "recording"]),
     ("sinks", &["config", "model"]),
     ("storage", &["model"]),
     // What clients are shown is views of the registry.
     ("control", &["model", "registry"]),
-    ("cli", &["control", "model", "registry", "storage"]),
+    (
+        "cli",
+        &["control", "evaluation", "model", "registry", "storage"],
+    ),
     // The one place that knows everybody.
     (
         "daemon",

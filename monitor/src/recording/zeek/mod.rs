@@ -29,7 +29,7 @@ use crate::model::{Alert, Fact, Record, RegistryChange};
 use crate::registry::Registry;
 
 /// What gzip begins with (RFC 1952).
-const GZIP: [u8; 2] = [0x1f, 0x8b];
+pub(super) const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// The log itself, where it is compressed.
 ///

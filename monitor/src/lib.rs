@@ -13,6 +13,7 @@ pub mod credential;
 pub mod daemon;
 pub mod decode;
 pub mod detection;
+pub mod evaluation;
 pub mod model;
 pub mod recording;
 pub mod registry;

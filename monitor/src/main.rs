@@ -7,15 +7,16 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use monitor::cli::{
-    self, CheckArgs, CommandError, CommandResult, Commands, DoctorArgs, RecordArgs, ReplayArgs,
-    RunArgs, StreamFormat,
+    self, CheckArgs, CommandError, CommandResult, Commands, DoctorArgs, EvaluateArgs, RecordArgs,
+    ReplayArgs, ReplayFormat, RunArgs, StreamFormat,
 };
 use monitor::config::{Config, DetectionConfig, load_registry};
 use monitor::control::protocol::{ChangeView, Doctor};
 use monitor::control::{self, Request};
 use monitor::daemon::{self, RunOptions};
+use monitor::evaluation::{Evaluation, Scores, ScoresError, Source};
 use monitor::model::{Alert, DetectionId};
-use monitor::recording::zeek;
+use monitor::recording::{Format, zeek};
 use monitor::registry::{Assessment, Registry};
 use monitor::sensor::self_test;
 use monitor::storage::Snapshot;
@@ -70,15 +71,22 @@ impl Commands for Program {
     fn replay(&self, args: &ReplayArgs) -> CommandResult {
         let file = File::open(&args.file)
             .with_context(|| format!("cannot open {}", args.file.display()))?;
-        if args.zeek {
-            return replay_zeek(args, file);
+        let mut file = BufReader::new(file);
+        match format(&mut file, args.format()).with_context(|| args.file.display().to_string())? {
+            Format::ZeekConn => return replay_zeek(args, file),
+            Format::Credwatch if args.registry.is_some() => {
+                return Err(CommandError::Usage(
+                    "--registry is for conn logs: a recording holds what was declared".to_owned(),
+                ));
+            }
+            Format::Credwatch => {}
         }
         let settings = match &args.config {
             Some(file) => daemon::load_config(Some(file))?.detection,
             None => DetectionConfig::default(),
         };
         let mut printed = Ok(());
-        let replayed = recording::replay(BufReader::new(file), settings, |alert| {
+        let replayed = recording::replay(file, settings, |alert| {
             if printed.is_ok() {
                 printed = print_alert(&alert, args.output);
             }
@@ -87,6 +95,10 @@ impl Commands for Program {
         let replayed = replayed.with_context(|| args.file.display().to_string())?;
         eprintln!("{} facts, {} alerts", replayed.facts, replayed.alerts);
         Ok(())
+    }
+
+    fn evaluate(&self, args: &EvaluateArgs) -> CommandResult {
+        evaluate(args)
     }
 
     fn explain(&self, id: DetectionId) -> Result<String, CommandError> {
@@ -116,8 +128,76 @@ impl Commands for Program {
     }
 }
 
+/// Detections against what is known to have happened.
+fn evaluate(args: &EvaluateArgs) -> CommandResult {
+    let config = match &args.config {
+        Some(file) => daemon::load_config(Some(file))?,
+        None => Config::default(),
+    };
+    if args.labels.is_some() && args.files.len() > 1 {
+        let text = "--labels is for one FILE; those of several lie beside them";
+        return Err(CommandError::Usage(text.to_owned()));
+    }
+    let networks = zeek::Networks::new(config.gateway.networks.clone());
+    let format = args.format.map(form);
+    let mut sources: Vec<Source> = Vec::new();
+    for file in &args.files {
+        let source = Source::open(file, format, &networks)
+            .with_context(|| format!("cannot open {}", file.display()))?;
+        if sources.iter().any(|of| of.name == source.name) {
+            let text = format!(
+                "two files are of a host `{}`: name them otherwise",
+                source.name
+            );
+            return Err(CommandError::Usage(text));
+        }
+        sources.push(source);
+    }
+    let mut scores = Scores::default();
+    for file in &args.scores {
+        let opened = File::open(file).map_err(ScoresError::from);
+        let read = opened.and_then(|of| scores.read(BufReader::new(of)));
+        read.with_context(|| file.display().to_string())?;
+    }
+    let budgets = args
+        .budgets
+        .iter()
+        .map(|budget| (*budget, config.detection.clone()));
+    let evaluation = Evaluation {
+        sources,
+        labels: args.labels.clone(),
+        budgets: budgets.collect(),
+        split: args.split,
+        scores,
+    };
+    let progress = |host: &str, facts: u64| eprintln!("{host}: {facts} facts");
+    if let Some(file) = &args.export {
+        evaluation
+            .export(file, progress)
+            .map_err(anyhow::Error::new)?;
+        return Ok(());
+    }
+    let report = evaluation.run(progress).map_err(anyhow::Error::new)?;
+    cli::print_evaluation(&report, args.output)
+}
+
+/// The form that was asked for, or the one that the file itself tells.
+fn format(file: &mut BufReader<File>, asked: Option<ReplayFormat>) -> std::io::Result<Format> {
+    match asked {
+        Some(asked) => Ok(form(asked)),
+        None => Format::of(file),
+    }
+}
+
+fn form(of: ReplayFormat) -> Format {
+    match of {
+        ReplayFormat::Credwatch => Format::Credwatch,
+        ReplayFormat::ZeekConn => Format::ZeekConn,
+    }
+}
+
 /// A conn log of Zeek through the pipeline.
-fn replay_zeek(args: &ReplayArgs, file: File) -> CommandResult {
+fn replay_zeek(args: &ReplayArgs, file: BufReader<File>) -> CommandResult {
     let config = match &args.config {
         Some(file) => daemon::load_config(Some(file))?,
         None => Config::default(),
@@ -132,7 +212,7 @@ fn replay_zeek(args: &ReplayArgs, file: File) -> CommandResult {
     };
     let shown = args.file.display().to_string();
     let networks = zeek::Networks::new(config.gateway.networks.clone());
-    let log = zeek::plain(BufReader::new(file)).map_err(zeek::ZeekError::from);
+    let log = zeek::plain(file).map_err(zeek::ZeekError::from);
     let log = log.and_then(|from| zeek::read(from, &networks));
     let log = log.with_context(|| shown.clone())?;
     for zeek::Rejected { line, why } in &log.told {

@@ -77,6 +77,7 @@ const SUBCOMMANDS: &[&str] = &[
     "restore",
     "record",
     "replay",
+    "evaluate",
     "explain",
     "completions",
     "man",

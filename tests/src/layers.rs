@@ -23,11 +23,15 @@ const STAGES: &[(&str, &[&str])] = &[
     ),
     // To replay is to detect.
     ("recording", &["config", "detection", "model", "registry"]),
+    ("evaluation", &["config", "detection", "model", "recording"]),
     ("sinks", &["config", "model"]),
     ("storage", &["model"]),
     // What clients are shown is views of the registry.
     ("control", &["model", "registry"]),
-    ("cli", &["control", "model", "registry", "storage"]),
+    (
+        "cli",
+        &["control", "evaluation", "model", "registry", "storage"],
+    ),
     // The one place that knows everybody.
     (
         "daemon",

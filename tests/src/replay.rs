@@ -6,6 +6,7 @@ mod attribution;
 mod binary;
 mod detections;
 mod digests;
+mod evaluating;
 mod folding;
 mod guarding;
 mod humans;

@@ -30,6 +30,15 @@ pub enum TableFormat {
     Json,
 }
 
+/// Which form a file has that is replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReplayFormat {
+    /// What `credwatch record` writes.
+    Credwatch,
+    /// A conn log of Zeek.
+    ZeekConn,
+}
+
 /// A number and a unit: `30d`, `12h`, `2w`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::Span = text

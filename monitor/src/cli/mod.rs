@@ -10,6 +10,7 @@ mod completions;
 mod credentials;
 mod doctor;
 mod escape;
+mod evaluate;
 mod exit;
 mod explain;
 mod history;
@@ -35,10 +36,11 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-pub use args::{StreamFormat, TableFormat};
+pub use args::{ReplayFormat, StreamFormat, TableFormat};
 pub use check::CheckArgs;
 pub use doctor::DoctorArgs;
 pub use escape::{escape, escape_json};
+pub use evaluate::{EvaluateArgs, print_evaluation};
 pub use exit::{CommandError, CommandResult};
 pub use identities::print_identities;
 pub use output::print;
@@ -64,6 +66,8 @@ pub trait Commands {
     fn record(&self, args: &RecordArgs) -> CommandResult;
     /// Runs a recording through the pipeline.
     fn replay(&self, args: &ReplayArgs) -> CommandResult;
+    /// Tells how good detections are, on recordings of which it is known what happened.
+    fn evaluate(&self, args: &EvaluateArgs) -> CommandResult;
     /// What a detection means and what to do about it, as text that ends in a newline.
     fn explain(&self, id: DetectionId) -> Result<String, CommandError>;
     /// The registry that a database holds, by the rules of a daemon.
@@ -131,6 +135,7 @@ enum Command {
     Offboard(offboard::OffboardArgs),
     Record(RecordArgs),
     Replay(ReplayArgs),
+    Evaluate(EvaluateArgs),
     Explain(explain::ExplainArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -163,6 +168,7 @@ fn dispatch(command: Command, commands: &dyn Commands) -> CommandResult {
         Command::Offboard(args) => offboard::offboard(&args, commands),
         Command::Record(args) => commands.record(&args),
         Command::Replay(args) => commands.replay(&args),
+        Command::Evaluate(args) => commands.evaluate(&args),
         Command::Explain(args) => explain::explain(&args, commands),
         Command::Completions(args) => completions::completions(&args, Cli::command()),
         Command::Man(args) => man::man(&args, Cli::command()),

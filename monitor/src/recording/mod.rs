@@ -4,6 +4,7 @@
 //! and its version, then lines of a CRC-32 in eight hex digits, a space, and the fact as JSON. The
 //! checksum tells a damaged line from one that a newer version wrote.
 
+mod format;
 mod reader;
 mod replay;
 mod writer;
@@ -11,6 +12,7 @@ pub mod zeek;
 
 use serde::{Deserialize, Serialize};
 
+pub use format::Format;
 pub use reader::{Reader, RecordingError};
 pub use replay::{Replayed, replay};
 pub use writer::Writer;

@@ -20,7 +20,10 @@ fn the_device_of_a_capture_is_an_identity() {
     ] {
         let file = capture(name);
         let file = file.to_str().unwrap();
-        let (told, said) = outcome(&["replay", "--zeek", file, "--output", "json"], 0);
+        let (told, said) = outcome(
+            &["replay", "--format", "zeek-conn", file, "--output", "json"],
+            0,
+        );
         let lines: Vec<_> = told.lines().collect();
         let [device] = &*lines else {
             panic!("{name}: {told}");
@@ -43,6 +46,8 @@ fn the_device_of_a_capture_is_an_identity() {
             "{said}"
         );
         let (table, _) = outcome(&["replay", "--zeek", file], 0);
+        let (again, _) = outcome(&["replay", file], 0);
+        assert_eq!(table, again, "its first bytes tell what it is");
         assert!(table.contains(&format!("device:ip:{address}")), "{table}");
     }
 }

@@ -3,20 +3,23 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::connection::{Connection, Counted};
 use crate::model::{Direction, Flow, MacAddress, Protocol, Timestamp, Traffic};
 
 /// The columns that are read, by Zeek's names for them
 /// (<https://docs.zeek.org/en/master/logs/conn.html>).
-pub(super) const FIELDS: [&str; 16] = [
+pub(super) const FIELDS: &[&str] = &[
     "ts",
     "id.orig_h",
     "id.orig_p",
     "id.resp_h",
     "id.resp_p",
     "proto",
+    "duration",
     "orig_bytes",
     "resp_bytes",
     "orig_pkts",
@@ -38,13 +41,18 @@ pub(super) const REQUIRED: &[&str] = &[
     "proto",
 ];
 
-/// What a line says, in the order of [`FIELDS`]; `None` where it leaves something unset.
-pub(super) struct Row<'a>(pub(super) [Option<Cow<'a, str>>; FIELDS.len()]);
+/// What a line says.
+pub(super) struct Row<'a> {
+    /// The columns that are read.
+    pub(super) fields: &'a [&'a str],
+    /// What stands in each; `None` where the line leaves it unset.
+    pub(super) values: Vec<Option<Cow<'a, str>>>,
+}
 
 impl Row<'_> {
-    fn text(&self, field: &str) -> Option<&str> {
-        let place = FIELDS.iter().position(|known| *known == field)?;
-        self.0.get(place)?.as_deref()
+    pub(super) fn text(&self, field: &str) -> Option<&str> {
+        let place = self.fields.iter().position(|known| *known == field)?;
+        self.values.get(place)?.as_deref()
     }
 
     fn value<T: FromStr>(&self, field: &str) -> Result<Option<T>, String> {
@@ -99,11 +107,8 @@ impl Networks {
     }
 }
 
-/// The flow, with its beginning. `None` where neither end is a device's.
-pub(super) fn flow(
-    row: &Row<'_>,
-    networks: &Networks,
-) -> Result<Option<(Timestamp, Flow)>, String> {
+/// The connection. `None` where neither end is a device's.
+pub(super) fn connection(row: &Row<'_>, networks: &Networks) -> Result<Option<Connection>, String> {
     let time = row.text("ts").ok_or("it says no `ts`")?;
     let time = timestamp(time).ok_or_else(|| wrong("ts", time))?;
     let protocol = match row.text("proto").ok_or("it says no `proto`")? {
@@ -122,7 +127,7 @@ pub(super) fn flow(
     let resp = end("id.resp_h", "id.resp_p")?;
     let began = Side {
         mac: row.value("orig_l2_addr")?,
-        traffic: traffic(row, "orig_pkts", "orig_ip_bytes", "orig_bytes", 1)?,
+        counted: counted(row, "orig_pkts", "orig_ip_bytes", "orig_bytes", 1)?,
         is_device: row
             .is("local_orig")?
             .unwrap_or_else(|| networks.has(orig.ip())),
@@ -130,12 +135,13 @@ pub(super) fn flow(
     };
     let answered = Side {
         mac: row.value("resp_l2_addr")?,
-        traffic: traffic(row, "resp_pkts", "resp_ip_bytes", "resp_bytes", 0)?,
+        counted: counted(row, "resp_pkts", "resp_ip_bytes", "resp_bytes", 0)?,
         is_device: row
             .is("local_resp")?
             .unwrap_or_else(|| networks.has(resp.ip())),
         end: resp,
     };
+    let duration = duration(row)?;
     let (device, other, direction) = match (began.is_device, answered.is_device) {
         (true, _) => (began, answered, Direction::Outgoing),
         (false, true) => (answered, began, Direction::Incoming),
@@ -147,36 +153,55 @@ pub(super) fn flow(
         destination: other.end,
         protocol,
         direction,
-        sent: device.traffic,
-        received: other.traffic,
+        sent: device.counted.traffic,
+        received: other.counted.traffic,
         continues: false,
     };
     // Who asks for an address has none.
-    Ok((!flow.selectors().is_empty()).then_some((time, flow)))
+    if flow.selectors().is_empty() {
+        return Ok(None);
+    }
+    let counted = (device.counted, other.counted);
+    Ok(Some(Connection::of(time, flow, counted, duration)))
 }
 
 struct Side {
     mac: Option<MacAddress>,
     end: SocketAddr,
-    traffic: Traffic,
+    counted: Counted,
     is_device: bool,
 }
 
 /// What one side sent. Where packets were not counted it has sent at least `least`, and bytes are those
 /// of its payload.
-fn traffic(
+fn counted(
     row: &Row<'_>,
     packets: &str,
     bytes: &str,
     payload: &str,
     least: u64,
-) -> Result<Traffic, String> {
+) -> Result<Counted, String> {
     let payload: u64 = row.value(payload)?.unwrap_or(0);
     let least = least.max(u64::from(payload > 0));
-    Ok(Traffic {
-        packets: row.value(packets)?.unwrap_or(least),
-        bytes: row.value(bytes)?.unwrap_or(payload),
+    let (packets, bytes): (Option<u64>, Option<u64>) = (row.value(packets)?, row.value(bytes)?);
+    Ok(Counted {
+        traffic: Traffic {
+            packets: packets.unwrap_or(least),
+            bytes: bytes.unwrap_or(payload),
+        },
+        has_packets: packets.is_some(),
+        has_headers: bytes.is_some(),
     })
+}
+
+/// How long it lasted, where the log knows.
+fn duration(row: &Row<'_>) -> Result<Option<Duration>, String> {
+    let Some(text) = row.text("duration") else {
+        return Ok(None);
+    };
+    let seconds: f64 = text.parse().map_err(|_| wrong("duration", text))?;
+    let duration = Duration::try_from_secs_f64(seconds);
+    duration.map(Some).map_err(|_| wrong("duration", text))
 }
 
 /// Seconds of the epoch with a fraction, digit by digit because a floating-point number has too few;

@@ -6,12 +6,12 @@ use std::io::{self, BufRead};
 
 use serde_json::value::RawValue;
 
-use super::conn::{FIELDS, Networks, REQUIRED, Row, flow};
-use crate::model::{Flow, Timestamp};
+use super::conn::{FIELDS, Networks, REQUIRED, Row, connection};
+use super::connection::Connection;
 
 /// Longest line.
 const LONGEST_LINE: u64 = 1 << 20;
-/// Most connections: they are put in order in memory, at some 150 bytes each.
+/// Most connections: they are put in order in memory, at some 200 bytes each.
 const MOST: usize = 2_000_000;
 /// Most lines of which it is told one by one what is wrong with them. The others are counted.
 const TOLD: usize = 20;
@@ -70,8 +70,8 @@ pub struct Rejected {
 /// What a log holds.
 #[derive(Debug, Clone, Default)]
 pub struct Log {
-    /// Connections of devices with the time at which they began, in the order of the log.
-    pub flows: Vec<(Timestamp, Flow)>,
+    /// Connections of devices, in the order of the log.
+    pub connections: Vec<Connection>,
     /// How many connections have no end that is a device's.
     pub of_others: u64,
     /// How many lines are no connections.
@@ -83,7 +83,7 @@ pub struct Log {
 impl Log {
     /// How many lines there are that should be connections.
     pub fn lines(&self) -> u64 {
-        self.flows.len() as u64 + self.of_others + self.rejected
+        self.connections.len() as u64 + self.of_others + self.rejected
     }
 
     fn reject(&mut self, line: u64, why: String) {
@@ -98,21 +98,56 @@ impl Log {
 struct Columns {
     separator: String,
     unset: String,
-    /// Where each of [`FIELDS`] stands.
-    places: [Option<usize>; FIELDS.len()],
+    /// Where each of the columns that are read stands.
+    places: Vec<Option<Place>>,
     count: usize,
 }
+
+/// Where a column stands: between separators and, where a data set put columns of its own into
+/// Zeek's last one, among these.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    column: usize,
+    part: Option<usize>,
+}
+
+/// What stands between the columns that were put into one.
+const PARTS: &str = "   ";
 
 /// Reads a log.
 ///
 /// # Errors
 /// Where it is none, or too large. A line that is no connection is no error: it is counted.
-pub fn read(mut from: impl BufRead, networks: &Networks) -> Result<Log, ZeekError> {
+pub fn read(from: impl BufRead, networks: &Networks) -> Result<Log, ZeekError> {
     let mut log = Log::default();
+    rows(from, FIELDS, |number, row| {
+        match row.and_then(|row| connection(&row, networks)) {
+            Ok(Some(found)) => log.connections.push(found),
+            Ok(None) => log.of_others += 1,
+            Err(why) => log.reject(number, why),
+        }
+        if log.connections.len() > MOST {
+            return Err(ZeekError::TooMany);
+        }
+        Ok(())
+    })?;
+    Ok(log)
+}
+
+/// Hands on every line that should be a connection, with its number and these columns of it.
+///
+/// # Errors
+/// Where it is no conn log, and those of `each`.
+pub(super) fn rows(
+    mut from: impl BufRead,
+    fields: &'static [&'static str],
+    mut each: impl FnMut(u64, Result<Row<'_>, String>) -> Result<(), ZeekError>,
+) -> Result<(), ZeekError> {
     let mut separator = "\t".to_owned();
     let mut unset = "-".to_owned();
     let mut columns: Option<Columns> = None;
     let mut bytes = Vec::new();
+    let mut is_first = true;
     for number in 1.. {
         bytes.clear();
         let mut limited = io::Read::take(&mut from, LONGEST_LINE);
@@ -139,17 +174,17 @@ pub fn read(mut from: impl BufRead, networks: &Networks) -> Result<Log, ZeekErro
                     return Err(ZeekError::OtherLog { path });
                 }
                 Some(("fields", names)) => {
-                    columns = Some(Columns::of(names, &separator, &unset, number)?);
+                    columns = Some(Columns::of(names, &separator, &unset, fields, number)?);
                 }
                 _ => {}
             }
             continue;
         }
         let row = if line.starts_with('{') {
-            json(line)
+            json(line, fields)
         } else if let Some(columns) = &columns {
-            columns.row(line)
-        } else if log.lines() > 0 {
+            columns.row(line, fields)
+        } else if !is_first {
             Err("it is no JSON, and no header came before it".to_owned())
         } else {
             let is_header = |separator: &&&str| {
@@ -158,25 +193,34 @@ pub fn read(mut from: impl BufRead, networks: &Networks) -> Result<Log, ZeekErro
             };
             let found = SEPARATORS.iter().find(is_header);
             let separator = found.ok_or(ZeekError::NotALog { line: number })?;
-            columns = Some(Columns::of(line, separator, &unset, number)?);
+            columns = Some(Columns::of(line, separator, &unset, fields, number)?);
             continue;
         };
-        match row.and_then(|row| flow(&row, networks)) {
-            Ok(Some(found)) => log.flows.push(found),
-            Ok(None) => log.of_others += 1,
-            Err(why) => log.reject(number, why),
-        }
-        if log.flows.len() > MOST {
-            return Err(ZeekError::TooMany);
-        }
+        is_first = false;
+        each(number, row)?;
     }
-    Ok(log)
+    Ok(())
 }
 
 impl Columns {
-    fn of(names: &str, separator: &str, unset: &str, line: u64) -> Result<Self, ZeekError> {
+    fn of(
+        names: &str,
+        separator: &str,
+        unset: &str,
+        fields: &[&str],
+        line: u64,
+    ) -> Result<Self, ZeekError> {
         let names: Vec<_> = names.split(separator).collect();
-        let places = FIELDS.map(|field| names.iter().position(|name| *name == field));
+        let place = |field: &&str| {
+            if let Some(column) = names.iter().position(|name| name == field) {
+                return Some(Place { column, part: None });
+            }
+            let last = names.last()?;
+            let part = last.split(PARTS).position(|name| name == *field);
+            let column = names.len() - 1;
+            part.map(|_| Place { column, part })
+        };
+        let places = fields.iter().map(place).collect();
         let missing = REQUIRED.iter().filter(|field| !names.contains(field));
         let missing: Vec<_> = missing.map(|field| format!("`{field}`")).collect();
         if !missing.is_empty() {
@@ -191,7 +235,7 @@ impl Columns {
         })
     }
 
-    fn row<'a>(&self, line: &'a str) -> Result<Row<'a>, String> {
+    fn row<'a>(&self, line: &'a str, fields: &'a [&'a str]) -> Result<Row<'a>, String> {
         let values: Vec<_> = line.split(&*self.separator).collect();
         if values.len() != self.count {
             return Err(format!(
@@ -200,14 +244,21 @@ impl Columns {
                 self.count
             ));
         }
-        Ok(Row(self.places.map(|place| {
-            let value = values.get(place?).copied();
+        let value = |place: &Option<Place>| {
+            let place = (*place)?;
+            let value = values.get(place.column).copied();
+            let value = match place.part {
+                Some(part) => value?.split(PARTS).nth(part),
+                None => value,
+            };
             value.filter(|value| *value != self.unset).map(Cow::from)
-        })))
+        };
+        let values = self.places.iter().map(value).collect();
+        Ok(Row { fields, values })
     }
 }
 
-fn json(line: &str) -> Result<Row<'_>, String> {
+fn json<'a>(line: &'a str, fields: &'a [&'a str]) -> Result<Row<'a>, String> {
     let object: HashMap<Cow<'_, str>, &RawValue> =
         serde_json::from_str(line).map_err(|error| format!("it is no JSON object: {error}"))?;
     if let Some(path) = object.get("_path").map(|path| path.get())
@@ -215,8 +266,8 @@ fn json(line: &str) -> Result<Row<'_>, String> {
     {
         return Err("it is of another log than conn".to_owned());
     }
-    Ok(Row(FIELDS.map(|field| {
-        let value = object.get(field)?.get();
+    let value = |field: &&str| {
+        let value = object.get(*field)?.get();
         if value == "null" {
             None
         } else if value.starts_with('"') {
@@ -224,7 +275,9 @@ fn json(line: &str) -> Result<Row<'_>, String> {
         } else {
             Some(Cow::from(value))
         }
-    })))
+    };
+    let values = fields.iter().map(value).collect();
+    Ok(Row { fields, values })
 }
 
 /// `\x09` as the byte that it stands for.

@@ -159,10 +159,11 @@ fn evaluate(args: &EvaluateArgs) -> CommandResult {
         let read = opened.and_then(|of| scores.read(BufReader::new(of)));
         read.with_context(|| file.display().to_string())?;
     }
-    let budgets = args
-        .budgets
-        .iter()
-        .map(|budget| (*budget, config.detection.clone()));
+    let budgets = args.budgets.iter().map(|budget| {
+        let mut detection = config.detection.clone();
+        detection.baseline.budget = *budget;
+        (*budget, detection)
+    });
     let evaluation = Evaluation {
         sources,
         labels: args.labels.clone(),

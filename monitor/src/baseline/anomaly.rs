@@ -64,6 +64,15 @@ pub enum Reason {
         /// Bytes that are usual in such hours.
         usual: f64,
     },
+    /// More in a day than when it was watched first, for some days.
+    Drift {
+        /// For how many.
+        days: u16,
+        /// Bytes in them.
+        sent: f64,
+        /// Bytes that were usual in a day.
+        usual: f64,
+    },
     /// A program that never ran under this identity.
     Program {
         /// Others of this host that have run it.
@@ -80,7 +89,7 @@ impl Reason {
             Self::Rhythm { .. } => DetectionId::Beacon,
             Self::Rate { .. } => DetectionId::UnusualRate,
             Self::Hour { .. } => DetectionId::UnusualHour,
-            Self::Leak { .. } => DetectionId::SlowExfiltration,
+            Self::Leak { .. } | Self::Drift { .. } => DetectionId::SlowExfiltration,
             Self::Program { .. } => DetectionId::NewProgram,
         }
     }

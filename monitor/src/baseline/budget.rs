@@ -25,19 +25,22 @@ pub enum Test {
     Hour,
     /// More than usual for hours on end.
     Leak,
+    /// More than when it was watched first, for days on end.
+    Drift,
     /// A program that is new under the identity.
     Program,
 }
 
 impl Test {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::First,
         Self::Conduct,
         Self::Rate,
         Self::Volume,
         Self::Hour,
         Self::Leak,
+        Self::Drift,
         Self::Program,
     ];
 
@@ -50,7 +53,8 @@ impl Test {
             Self::Rate => (0.10, 30.0),
             Self::Volume => (0.15, 20.0),
             Self::Hour => (0.10, 40.0),
-            Self::Leak => (0.10, 200.0),
+            Self::Leak => (0.06, 200.0),
+            Self::Drift => (0.04, 20.0),
             Self::Program => (0.05, 2.0),
         }
     }
@@ -74,7 +78,7 @@ pub(super) struct Budget {
     per_day: f64,
     /// Days of the epoch.
     day: u16,
-    streams: [Stream; 7],
+    streams: [Stream; Test::ALL.len()],
     /// Alerts that may still be shown at once.
     tokens: f64,
     /// Those that were not, today.
@@ -169,7 +173,7 @@ mod tests {
         #[test]
         fn a_day_never_spends_more_than_its_budget(
             per_day in 0.01_f64..20.0,
-            tests in prop::collection::vec(0_usize..7, 0..3_000),
+            tests in prop::collection::vec(0..Test::ALL.len(), 0..3_000),
             days in 1_u16..5,
         ) {
             let mut budget = Budget::new(per_day);

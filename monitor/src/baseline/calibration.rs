@@ -11,6 +11,8 @@ const STEPS: usize = 24;
 const TO_A_DECADE: f64 = 4.0;
 /// How many p-values as they should be are thought to have been seen before any was.
 const PRIOR: f64 = 30.0;
+/// So many as small must have been seen to stretch anything.
+const LEAST: f64 = 2.0;
 /// How many count: older ones fade.
 const MOST: f32 = 5_000.0;
 
@@ -63,8 +65,8 @@ impl Calibration {
         // From the smallest: how often it was at most the edge of each step.
         for at in (0..STEPS).rev() {
             below += self.seen.get(at).copied().map_or(0.0, f64::from);
-            // A single one says nothing of how often it comes.
-            if below >= 2.0 {
+            // One says nothing of how often the like of it comes.
+            if below >= LEAST {
                 stretch = stretch.max((below / all) / edge(at));
             }
         }

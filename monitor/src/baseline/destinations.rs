@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::contact::Destination;
+use super::contact::{Destination, Scope};
 use super::groups::Level;
 use super::numbers::Moments;
 use super::tail::Tail;
@@ -18,7 +18,7 @@ const ONE_OPENING: u32 = 2;
 /// Gaps that count for a rhythm.
 const GAPS: f64 = 64.0;
 /// So many openings without an answer are a silence, and so many gaps may be a rhythm.
-pub(super) const SILENT: u32 = 3;
+const SILENT: u32 = 3;
 pub(super) const RHYTHM: f64 = 6.0;
 /// Days that count for what is ordinary to send.
 const DAYS: f64 = 30.0;
@@ -103,6 +103,13 @@ impl Known {
         }
     }
 
+    /// Whether it was called a few times and never answered. Groups do not answer.
+    pub(super) fn is_silent(&self) -> bool {
+        self.carried >= SILENT
+            && self.answered == 0
+            && self.destination.service().scope != Scope::Group
+    }
+
     pub(super) fn is_trusted(&self) -> bool {
         matches!(self.standing, Standing::Trusted | Standing::Approved)
     }
@@ -164,7 +171,7 @@ impl Known {
             sent,
             received,
             is_told: self.carried > 0,
-            is_silent: self.carried >= SILENT && self.answered == 0,
+            is_silent: self.is_silent(),
             rhythm: (self.gaps.weight() >= RHYTHM).then(|| super::numbers::regularity(&self.gaps)),
         })
     }

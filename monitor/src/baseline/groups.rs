@@ -13,6 +13,8 @@ const THINGS: usize = 512;
 const THINGS_OF_HOST: usize = 8_192;
 /// One more identity makes a thing known to a group only in the part of it that one attacker cannot be.
 const PEERS: u32 = 2;
+/// So many members make a group: what one alone does is known from itself.
+const OTHERS: u32 = 3;
 
 /// How new a thing is, by what is new of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -31,6 +33,7 @@ pub enum Level {
 /// Which things a group's members have used, and how many of them each.
 #[derive(Debug)]
 struct Group {
+    members: u32,
     things: LruCache<u64, u32>,
     /// By level: pairs of an identity and a thing, and things.
     pairs: [f64; 3],
@@ -49,6 +52,7 @@ fn index(level: Level) -> Option<usize> {
 impl Group {
     fn new(things: usize) -> Self {
         Self {
+            members: 0,
             things: LruCache::new(things),
             pairs: [0.0; 3],
             kinds: [0.0; 3],
@@ -62,7 +66,7 @@ impl Group {
 
     /// The chance that the next thing of a member that is new to the member is new to all.
     fn chance(&self, level: Level) -> f64 {
-        let Some(index) = index(level) else {
+        let Some(index) = index(level).filter(|_| self.members >= OTHERS) else {
             return 1.0;
         };
         match (self.pairs.get(index), self.kinds.get(index)) {
@@ -132,18 +136,25 @@ impl Groups {
         Told { chance, users }
     }
 
+    /// An identity has come to those that run a program.
+    pub(super) fn join(&mut self, program: u64) {
+        self.host.members = self.host.members.saturating_add(1);
+        let group = self.group(program);
+        group.members = group.members.saturating_add(1);
+    }
+
     /// An identity has used a thing for the first time.
     pub(super) fn learn(&mut self, program: u64, level: Level, thing: u64) {
-        if !self.by_program.contains_key(&program) {
-            if self.by_program.len() >= GROUPS {
-                self.by_program.pop_front();
-            }
-            self.by_program.insert(program, Group::new(THINGS));
-        }
-        if let Some(group) = self.by_program.to_back(&program) {
-            group.learn(level, thing);
-        }
+        self.group(program).learn(level, thing);
         self.host.learn(level, thing);
+    }
+
+    fn group(&mut self, program: u64) -> &mut Group {
+        if !self.by_program.contains_key(&program) && self.by_program.len() >= GROUPS {
+            self.by_program.pop_front();
+        }
+        let of = self.by_program.entry(program);
+        of.or_insert_with(|| Group::new(THINGS))
     }
 }
 
@@ -154,6 +165,7 @@ mod tests {
     #[test]
     fn what_peers_use_is_no_surprise() {
         let mut groups = Groups::default();
+        (1..=3).for_each(|program| groups.join(program));
         assert_eq!(groups.tell(1, Level::Destination, 7).users, 0);
         groups.learn(1, Level::Destination, 7);
         assert_eq!(
@@ -173,6 +185,7 @@ mod tests {
     fn where_all_do_the_same_something_else_is_a_surprise() {
         let mut groups = Groups::default();
         for _identity in 0..50 {
+            groups.join(1);
             (0..5).for_each(|thing| groups.learn(1, Level::Destination, thing));
         }
         assert!(groups.tell(1, Level::Destination, 99).chance < 1e-3);

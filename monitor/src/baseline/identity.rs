@@ -6,7 +6,8 @@ use super::anomaly::{Maturity, Reason};
 use super::budget::Test;
 use super::calendar::Calendar;
 use super::contact::{Contact, Destination, Phase, Service};
-use super::destinations::{Destinations, Known, Place, RHYTHM, SILENT, Standing, as_f64, day_of};
+use super::destinations::{Destinations, Known, Place, RHYTHM, Standing, as_f64, day_of};
+use super::drift::Drift;
 use super::groups::Level;
 use super::host::Host;
 use super::leak::Leak;
@@ -61,6 +62,9 @@ pub(super) struct Baseline {
     pub(super) last: u32,
     day: u16,
     news: u8,
+    /// Whether its peers know of it.
+    #[serde(skip)]
+    joined: bool,
     /// Calibration has heard of an alert of it today.
     pub(super) alerted: bool,
     pub(super) destinations: Destinations,
@@ -74,6 +78,9 @@ pub(super) struct Baseline {
     /// Logarithms of the bytes sent to a destination in a day.
     day_sent: Moments,
     leak: Leak,
+    drift: Drift,
+    /// Bytes of the day that goes on.
+    sent_today: u64,
     pub(super) programs: Programs,
 }
 
@@ -141,6 +148,7 @@ impl Baseline {
                 host.learn_first_day(&first);
             }
             if self.day > 0 {
+                self.end_day(ask);
                 let kept = (1..(day - self.day).min(365)).fold(DAILY, |kept, _| kept * DAILY);
                 self.services.fade(kept);
                 self.programs.fade(kept);
@@ -148,6 +156,30 @@ impl Baseline {
             self.told
                 .retain(|(_, told)| day.saturating_sub(*told) < TOLD_DAYS);
             (self.day, self.news, self.alerted) = (day, 0, false);
+        }
+    }
+
+    fn end_day(&mut self, ask: &mut Vec<Question>) {
+        let sent = std::mem::take(&mut self.sent_today);
+        if let Some(p) = self.drift.close(as_f64(sent)) {
+            let reason = Reason::Drift {
+                days: self.drift.days,
+                sent: self.drift.sent.into(),
+                usual: self.drift.usual(),
+            };
+            ask.push(Question {
+                test: Test::Drift,
+                destination: None,
+                reasons: vec![(reason, p)],
+            });
+        }
+    }
+
+    /// Comes to those that run its program, when it acts for the first time.
+    pub(super) fn join(&mut self, peers: Peers, host: &mut Host) {
+        if !self.joined {
+            self.joined = true;
+            host.groups.join(peers.program);
         }
     }
 
@@ -167,6 +199,7 @@ impl Baseline {
             }
             Phase::Carried { sent, received, .. } => {
                 self.leak.add(sent);
+                self.sent_today = self.sent_today.saturating_add(sent);
                 let Place::Table(index) = self.destinations.find(contact.destination) else {
                     return;
                 };
@@ -354,6 +387,7 @@ impl Baseline {
                 self.rate_told = self.day;
             }
             Test::Leak => self.leak.told(),
+            Test::Drift => self.drift.told(),
             Test::Hour | Test::Program => {}
         }
     }
@@ -418,7 +452,7 @@ fn volume(known: &mut Known, own: &Moments, others: &Moments, ask: &mut Vec<Ques
 /// What a new destination is sent, sends, and whether it answers.
 fn conduct(known: &mut Known, role: Role, host: &Host, ask: &mut Vec<Question>) {
     let carried = known.sent_today.max(known.received_today);
-    let is_silent = known.carried >= SILENT && known.answered == 0;
+    let is_silent = known.is_silent();
     let is_due = is_due(carried, CONDUCT_BYTES, &mut known.looked.bytes);
     let is_silent_now = is_silent && !std::mem::replace(&mut known.looked.unanswered, is_silent);
     if is_due || is_silent_now {
@@ -451,7 +485,7 @@ fn asked(known: &Known, role: Role, host: &Host, ask: &mut Vec<Question>) {
     if p < 1.0 {
         reasons.push((Reason::Carried { sent, received }, p));
     }
-    if known.carried >= SILENT && known.answered == 0 {
+    if known.is_silent() {
         let times = known.carried;
         reasons.push((Reason::Silent { times }, host.silent_share()));
     }

@@ -12,6 +12,7 @@ mod calendar;
 mod calibration;
 mod contact;
 mod destinations;
+mod drift;
 mod groups;
 mod host;
 mod identity;
@@ -157,6 +158,7 @@ impl Baselines {
             return Vec::new();
         };
         let mut questions = std::mem::take(&mut self.questions);
+        baseline.join(peers, &mut self.host);
         baseline.advance(at, &mut self.host, &mut questions);
         act(baseline, at, &mut self.host, &mut questions);
         let mut anomalies = Vec::new();

@@ -64,10 +64,10 @@ pub(super) const NEW_SENT: Belief = Belief {
     worth: 6.0,
 };
 
-/// What comes from it: 8 KiB for a device, seldom more than 1 MiB; programs of a host fetch anything.
+/// What comes from it: 4 KiB for a device, seldom more than 256 KiB; programs of a host fetch anything.
 pub(super) fn new_received(role: Role) -> Belief {
     let (mean, variance) = match role {
-        Role::Device => (9.0, 5.0),
+        Role::Device => (8.3, 4.0),
         Role::Program => (11.0, 16.0),
     };
     Belief {

@@ -221,6 +221,7 @@ mod tests {
                 "[detection.overprivileged]\nreview = \"1h\"",
                 "detection.overprivileged",
             ),
+            ("[detection.baseline]\nbudget = 0.5", "detection.baseline"),
             ("[life]\ndormancy = \"1d\"", "life"),
             ("[offboard]\nremoval_grace = \"1s\"", "offboard"),
             (

@@ -243,6 +243,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_budget_is_a_number_that_means_something() {
+        let read = |text: &str| toml::from_str::<BaselineConfig>(text).map(|of| of.budget);
+        assert_eq!(read(""), Ok(1.0));
+        assert_eq!(read("budget = 0.1"), Ok(0.1));
+        assert_eq!(read("budget = 3"), Ok(3.0));
+        for wrong in ["0", "-1", "nan", "inf", "1001.0"] {
+            let error = read(&format!("budget = {wrong}")).unwrap_err().to_string();
+            assert!(error.contains("write how many false alerts"), "{error}");
+        }
+    }
+
+    #[test]
     fn the_shipped_agents_are_all_valid_and_match() {
         let config = MetadataServiceConfig::default();
         assert_eq!(config.allowed.len(), METADATA_AGENTS.len());

@@ -314,6 +314,11 @@ fn reason_in_words(reason: &Reason) -> String {
             bytes(whole(sent)),
             bytes(whole(usual))
         ),
+        Reason::Drift { days, sent, usual } => format!(
+            "{} sent in {days} days, where {} a day were usual when it was watched first",
+            bytes(whole(sent)),
+            bytes(whole(usual))
+        ),
         Reason::Program { users: 0 } => {
             "a program that never ran as it, nor as any other identity here".to_owned()
         }

@@ -87,18 +87,9 @@ pub(super) struct Baseline {
 /// Who acts: what its baseline is shrunk to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Peers {
-    /// A hash of the program; 0 for devices.
+    /// A hash of the program; 0 where it is not known.
     pub(super) program: u64,
-}
-
-impl Peers {
-    fn role(self) -> Role {
-        if self.program == 0 {
-            Role::Device
-        } else {
-            Role::Program
-        }
-    }
+    pub(super) role: Role,
 }
 
 impl Baseline {
@@ -211,7 +202,7 @@ impl Baseline {
                     let (own, others) = (known.day_sent, self.day_sent);
                     volume(known, &own, &others, ask);
                 } else {
-                    conduct(known, peers.role(), host, ask);
+                    conduct(known, peers.role, host, ask);
                 }
             }
         }
@@ -268,7 +259,7 @@ impl Baseline {
                 self.services.learn(service, Level::Known);
             }
             if !known.is_trusted() {
-                rhythm(known, peers.role(), host, ask);
+                rhythm(known, peers.role, host, ask);
             }
             return;
         }
@@ -285,7 +276,7 @@ impl Baseline {
             let told = host.groups.tell(peers.program, level, thing);
             let mut p = self.services.chance(service, level) * told.chance;
             if level == Level::Service && told.users == 0 {
-                p *= prior::service_tail(service, peers.role());
+                p *= prior::service_tail(service, peers.role);
             }
             let p = p_value(p);
             novelty = libm::log(p);

@@ -33,6 +33,7 @@ pub use budget::Test;
 pub use contact::{Contact, Destination, Phase, Scope, Service, Way};
 pub use destinations::Standing;
 pub use groups::Level;
+pub use prior::Role;
 
 use crate::model::{Selector, Timestamp};
 use host::Host;
@@ -53,8 +54,10 @@ pub fn hash(of: &impl Hash) -> u64 {
 pub struct Who<'a> {
     /// The identity.
     pub identity: &'a Selector,
-    /// The program by which it acts: what its peers are told by. `None` for devices.
+    /// The program by which it acts, where it is known: what its peers are told by.
     pub program: Option<&'a str>,
+    /// What it is.
+    pub role: Role,
 }
 
 /// The baselines of a host.
@@ -114,6 +117,7 @@ impl Baselines {
     pub fn contact(&mut self, who: Who<'_>, contact: &Contact) -> Vec<Anomaly> {
         let peers = Peers {
             program: who.program.map_or(0, |program| hash(&program)),
+            role: who.role,
         };
         self.act(
             who.identity,
@@ -132,6 +136,7 @@ impl Baselines {
         };
         let peers = Peers {
             program: hash(&program),
+            role: who.role,
         };
         self.act(who.identity, peers, time, |baseline, at, host, ask| {
             baseline.program(at, peers.program, host, ask);

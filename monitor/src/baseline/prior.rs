@@ -7,7 +7,7 @@ use crate::model::Protocol;
 
 /// What acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub enum Role {
     /// A program of this host: it may be made for anything.
     Program,
     /// A device of the network: it is made for one thing.
@@ -44,12 +44,9 @@ fn public_tail(of: Service, role: Role) -> f64 {
         (Protocol::Tcp, 80, Role::Program) => 0.4,
         (Protocol::Tcp, 80, Role::Device) => 0.1,
         (Protocol::Other | Protocol::Arp, _, _) => 0.2,
-        // Remote shells without encryption, chat, other people's databases and desktops.
-        (
-            Protocol::Tcp,
-            23 | 445 | 1433 | 2323 | 3306 | 3389 | 4444 | 5432 | 6379 | 6660..=6669,
-            _,
-        ) => 0.005,
+        // Remote shells without encryption, other people's desktops and files, chat.
+        (Protocol::Tcp, 23 | 445 | 2323 | 3389 | 4444 | 6660..=6669, _) => 0.005,
+        (Protocol::Tcp, 1433 | 3306 | 5432 | 6379, Role::Device) => 0.005,
         (Protocol::Tcp, 22 | 25 | 465 | 587 | 993 | 5671 | 8080 | 8443 | 8883, _) => 0.08,
         (_, _, Role::Program) => 0.05,
         (Protocol::Tcp, _, Role::Device) => 0.01,

@@ -41,6 +41,7 @@ impl Bench {
         let who = Who {
             identity: &identity,
             program: Some("/usr/sbin/service"),
+            role: Role::Program,
         };
         let contact = |phase| Contact {
             time: at(when),
@@ -169,6 +170,7 @@ fn a_program_that_never_ran_is_told() {
         let who = Who {
             identity: &unit,
             program: Some(program),
+            role: Role::Program,
         };
         bench.0.began(who, at(when))
     };
@@ -240,6 +242,7 @@ fn told(contacts: &[(u8, u32, u32, u16, bool, u64)]) -> Vec<Anomaly> {
         let who = Who {
             identity: &identity,
             program: None,
+            role: Role::Device,
         };
         let address: IpAddr = Ipv4Addr::from_bits(*address).into();
         let contact = Contact {

@@ -4,7 +4,9 @@
 use super::fold::{Cause, Finding};
 use super::{Detector, describe};
 use crate::attribution::Actor;
-use crate::baseline::{Anomaly, Contact, Destination, Level, Phase, Reason, Scope, Way, Who, hash};
+use crate::baseline::{
+    Anomaly, Contact, Destination, Level, Phase, Reason, Role, Scope, Way, Who, hash,
+};
 use crate::model::{Direction, Flow, Protocol, Selector, Severity, Timestamp};
 
 /// A baseline that knows less than this share of two weeks speaks low.
@@ -63,6 +65,7 @@ impl Detector {
         let who = Who {
             identity: actor.identity(),
             program: actor.exe.as_deref(),
+            role: Role::Program,
         };
         for anomaly in self.state.baselines.began(who, now) {
             findings.push(self.unusual(&anomaly, &By::Actor(actor), now));
@@ -129,10 +132,12 @@ impl Detector {
             By::Actor(actor) => Who {
                 identity: actor.identity(),
                 program: actor.exe.as_deref(),
+                role: Role::Program,
             },
             By::Device(device) => Who {
                 identity: device,
                 program: None,
+                role: Role::Device,
             },
         };
         if Scope::of(destination.address()) == Scope::Loopback {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use monitor::control::protocol::IdentityView;
+use monitor::model::{Alert, DetectionId};
 use serde_json::Value;
 
 use crate::cli::{credwatch, outcome};
@@ -14,9 +15,19 @@ fn capture(name: &str) -> PathBuf {
 
 #[test]
 fn the_device_of_a_capture_is_an_identity() {
-    for (name, connections, address) in [
-        ("capture-42-1.conn.log.labeled", 32, "192.168.1.197"),
-        ("capture-44-1.conn.log.labeled.csv", 20, "192.168.1.199"),
+    for (name, connections, address, told_of) in [
+        (
+            "capture-42-1.conn.log.labeled",
+            32,
+            "192.168.1.197",
+            "185.244.25.183:4975",
+        ),
+        (
+            "capture-44-1.conn.log.labeled.csv",
+            20,
+            "192.168.1.199",
+            "46.101.251.172:80",
+        ),
     ] {
         let file = capture(name);
         let file = file.to_str().unwrap();
@@ -25,9 +36,12 @@ fn the_device_of_a_capture_is_an_identity() {
             0,
         );
         let lines: Vec<_> = told.lines().collect();
-        let [device] = &*lines else {
+        let [alert, device] = &*lines else {
             panic!("{name}: {told}");
         };
+        let alert: Alert = serde_json::from_str(alert).unwrap();
+        assert_eq!(alert.id, DetectionId::NewDestination);
+        assert!(alert.summary.contains(told_of), "{}", alert.summary);
         let device: IdentityView = serde_json::from_str(device).unwrap();
         assert_eq!(device.selector.as_str(), format!("device:ip:{address}"));
         assert_eq!(device.kind, "device");
@@ -42,7 +56,7 @@ fn the_device_of_a_capture_is_an_identity() {
             "{seen:#?}"
         );
         assert!(
-            said.contains(&format!("{connections} connections, 0 alerts")),
+            said.contains(&format!("{connections} connections, 1 alerts")),
             "{said}"
         );
         let (table, _) = outcome(&["replay", "--zeek", file], 0);
@@ -84,7 +98,8 @@ fn a_retired_device_in_a_capture_is_told() {
     let start = "device:ip:192.168.1.197, retired on 2019-01-01 (9 days ago) by devices.toml: \"sold\", sent ";
     assert!(summary.starts_with(start), "{summary}");
     // One cause is one alert, and the sum when it has been quiet.
-    assert_eq!(alerts.iter().filter(|of| of["status"] == "open").count(), 1);
+    let open = |of: &&Value| of["id"] == "CW-103" && of["status"] == "open";
+    assert_eq!(alerts.iter().filter(open).count(), 1);
     let (again, _) = outcome(&args, 0);
     assert_eq!(told, again);
     // What was retired later than the capture was not retired in it.

@@ -20,13 +20,13 @@ fn the_device_of_a_capture_is_an_identity() {
             "capture-42-1.conn.log.labeled",
             32,
             "192.168.1.197",
-            "185.244.25.183:4975",
+            (DetectionId::NewDestination, "185.244.25.183:4975"),
         ),
         (
             "capture-44-1.conn.log.labeled.csv",
             20,
             "192.168.1.199",
-            "46.101.251.172:80",
+            (DetectionId::UnusualVolume, "46.101.251.172:80"),
         ),
     ] {
         let file = capture(name);
@@ -40,8 +40,8 @@ fn the_device_of_a_capture_is_an_identity() {
             panic!("{name}: {told}");
         };
         let alert: Alert = serde_json::from_str(alert).unwrap();
-        assert_eq!(alert.id, DetectionId::NewDestination);
-        assert!(alert.summary.contains(told_of), "{}", alert.summary);
+        assert_eq!(alert.id, told_of.0);
+        assert!(alert.summary.contains(told_of.1), "{}", alert.summary);
         let device: IdentityView = serde_json::from_str(device).unwrap();
         assert_eq!(device.selector.as_str(), format!("device:ip:{address}"));
         assert_eq!(device.kind, "device");

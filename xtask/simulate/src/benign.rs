@@ -55,7 +55,9 @@ pub(crate) fn draw(
         // Where a host has nothing to which a kind can happen, the next one does.
         for next in 0..KINDS.len() {
             let source = source.at(number as u64).at(next as u64);
-            let Some(kind) = KINDS.get((first + next) % KINDS.len()) else { continue };
+            let Some(kind) = KINDS.get((first + next) % KINDS.len()) else {
+                continue;
+            };
             let drawn = Drawing {
                 settle: hours(cast.parameters.benign.settle_hours),
                 random: source.stream(),
@@ -99,19 +101,35 @@ fn by_calendar(cast: &Cast<'_>) -> Vec<Label> {
         };
         if activities.iter().any(|of| by_wall(&of.when)) {
             for at in calendar.changes() {
-                label("clock-change", at, "what goes by the wall's clock is an hour off in UTC");
+                label(
+                    "clock-change",
+                    at,
+                    "what goes by the wall's clock is an hour off in UTC",
+                );
             }
         }
         for activity in activities {
-            let When::At { day: Some(day), hours, minute, .. } = &activity.when else {
+            let When::At {
+                day: Some(day),
+                hours,
+                minute,
+                ..
+            } = &activity.when
+            else {
                 continue;
             };
             let hour = hours.first().copied().unwrap_or(0);
             let dates = calendar.dates(calendar.begin, calendar.end).into_iter();
             let days = dates.filter(|date| date.day() == *day);
-            let first = days.filter_map(|date| calendar.moment(date, hour, *minute)).next();
+            let first = days
+                .filter_map(|date| calendar.moment(date, hour, *minute))
+                .next();
             if let Some(at) = first.filter(|at| (calendar.warm..calendar.end).contains(at)) {
-                label("monthly-first-run", at, "a monthly job runs for the first time");
+                label(
+                    "monthly-first-run",
+                    at,
+                    "a monthly job runs for the first time",
+                );
             }
         }
     }
@@ -195,23 +213,38 @@ impl Drawing<'_, '_> {
         let drawn = self.player(|cast, player| {
             cast.players.get(player).is_some_and(|player| {
                 let own = player.role.program.iter();
-                let jobs = player.role.activities.iter().filter_map(|of| of.program.as_ref());
+                let jobs = player
+                    .role
+                    .activities
+                    .iter()
+                    .filter_map(|of| of.program.as_ref());
                 player.device.is_none() && own.chain(jobs).any(|path| is_deployable(path))
             })
         });
-        let Some((player, at)) = drawn else { return Vec::new() };
+        let Some((player, at)) = drawn else {
+            return Vec::new();
+        };
         self.restart(player, at);
         let _ = self.extra(player, at);
         let note = "a new version, with a destination of its own".to_owned();
-        self.label("deploy", player, None, at, note).into_iter().collect()
+        self.label("deploy", player, None, at, note)
+            .into_iter()
+            .collect()
     }
 
     /// Ends what runs, and starts it anew from other inodes; a container in another cgroup.
     fn restart(&mut self, player: usize, at: Timestamp) {
-        let Some(of) = self.cast.players.get_mut(player) else { return };
-        let Some(old) = of.lives.last().cloned() else { return };
+        let Some(of) = self.cast.players.get_mut(player) else {
+            return;
+        };
+        let Some(old) = of.lives.last().cloned() else {
+            return;
+        };
         let from = Timestamp(at.0 + 2 * SECOND);
-        let mut life = Life { from, ..old.clone() };
+        let mut life = Life {
+            from,
+            ..old.clone()
+        };
         if old.root != crate::scene::ROOT_DEVICE {
             (life.task.cgroup, life.root) = contained(of, at, self.scene);
         }
@@ -219,7 +252,10 @@ impl Drawing<'_, '_> {
         let Some(path) = &of.role.program else {
             // Its jobs are started by somebody else, who goes on.
             if let Some(last) = of.lives.last_mut() {
-                last.task = Task { cgroup: life.task.cgroup, ..old.task };
+                last.task = Task {
+                    cgroup: life.task.cgroup,
+                    ..old.task
+                };
             }
             return;
         };
@@ -242,7 +278,10 @@ impl Drawing<'_, '_> {
         let count = self.cast.players.get(player)?.role.activities.len();
         let activity = self.random.below(count);
         let role = self.cast.players.get(player)?.role;
-        let step = self.random.one_of(&role.activities.get(activity)?.steps)?.clone();
+        let step = self
+            .random
+            .one_of(&role.activities.get(activity)?.steps)?
+            .clone();
         let word = self.source.of("endpoint").number() & 0xffff;
         let service = Service {
             name: format!("endpoint {word:x}"),
@@ -261,21 +300,32 @@ impl Drawing<'_, '_> {
         };
         let place = Place::new(&service, &self.source);
         let address = place.target(from, &mut self.random).address;
-        let extra = Extra { from, activity, step, place };
+        let extra = Extra {
+            from,
+            activity,
+            step,
+            place,
+        };
         self.cast.players.get_mut(player)?.extras.push(extra);
         Some(address)
     }
 
     fn new_endpoint(&mut self) -> Vec<Label> {
-        let Some((player, at)) = self.player(|_, _| true) else { return Vec::new() };
+        let Some((player, at)) = self.player(|_, _| true) else {
+            return Vec::new();
+        };
         let address = self.extra(player, at);
         let note = "an API that is used from now on".to_owned();
-        self.label("new-endpoint", player, address, at, note).into_iter().collect()
+        self.label("new-endpoint", player, address, at, note)
+            .into_iter()
+            .collect()
     }
 
     /// The players that connect to a service.
     fn users(&self, place: usize) -> Vec<usize> {
-        let Some(place) = self.cast.places.get(place) else { return Vec::new() };
+        let Some(place) = self.cast.places.get(place) else {
+            return Vec::new();
+        };
         let players = self.cast.players.iter().enumerate();
         let uses = players.filter(|(_, player)| {
             let mut steps = player.role.activities.iter().flat_map(|of| &of.steps);
@@ -294,9 +344,13 @@ impl Drawing<'_, '_> {
     }
 
     fn failover(&mut self) -> Vec<Label> {
-        let Some((place, users)) = self.place(|of| of.fails_over) else { return Vec::new() };
+        let Some((place, users)) = self.place(|of| of.fails_over) else {
+            return Vec::new();
+        };
         let at = self.time();
-        let Some(of) = self.cast.places.get_mut(place) else { return Vec::new() };
+        let Some(of) = self.cast.places.get_mut(place) else {
+            return Vec::new();
+        };
         of.moves.push(at);
         let name = of.service.name.clone();
         let single = of.service.addresses == 1 && of.service.crowd.is_none();
@@ -312,11 +366,15 @@ impl Drawing<'_, '_> {
     }
 
     fn scale_out(&mut self) -> Vec<Label> {
-        let Some((place, users)) = self.place(|of| of.scales) else { return Vec::new() };
+        let Some((place, users)) = self.place(|of| of.scales) else {
+            return Vec::new();
+        };
         let at = self.time();
         let [low, high] = self.cast.parameters.benign.scale_out;
         let more = u64::from(low) + self.random.below((high - low + 1) as usize) as u64;
-        let Some(of) = self.cast.places.get_mut(place) else { return Vec::new() };
+        let Some(of) = self.cast.places.get_mut(place) else {
+            return Vec::new();
+        };
         of.grows.push((at, more));
         let name = of.service.name.clone();
         let users = users.into_iter();
@@ -334,22 +392,31 @@ impl Drawing<'_, '_> {
             let player = cast.players.get(player);
             player.is_some_and(|player| !player.files.is_empty())
         };
-        let Some((player, at)) = self.player(fits) else { return Vec::new() };
-        let Some(of) = self.cast.players.get_mut(player) else { return Vec::new() };
+        let Some((player, at)) = self.player(fits) else {
+            return Vec::new();
+        };
+        let Some(of) = self.cast.players.get_mut(player) else {
+            return Vec::new();
+        };
         for file in &mut of.files {
             file.renew(at);
         }
         // What runs for long takes up the new one soon.
-        let Some(life) = of.life(at).filter(|_| of.role.program.is_some()) else {
+        let Some(life) = of.life(at).filter(|_| of.runs()) else {
             let note = "its credentials are new".to_owned();
-            return self.label("rotation", player, None, at, note).into_iter().collect();
+            return self
+                .label("rotation", player, None, at, note)
+                .into_iter()
+                .collect();
         };
         let read = Timestamp(at.0 + 5 * SECOND);
         for file in &of.files {
             self.scene.read(read, &life.task, file.at(read), &file.path);
         }
         let note = "its credentials are new, and read at once".to_owned();
-        self.label("rotation", player, None, at, note).into_iter().collect()
+        self.label("rotation", player, None, at, note)
+            .into_iter()
+            .collect()
     }
 
     /// A weekday on which nobody works.
@@ -360,7 +427,10 @@ impl Drawing<'_, '_> {
         let at = self.time();
         let calendar = &mut self.cast.calendar;
         let date = calendar.local(at).date();
-        let Some(begin) = calendar.moment(date, 0, 0).filter(|_| !calendar.is_day_off(date)) else {
+        let Some(begin) = calendar
+            .moment(date, 0, 0)
+            .filter(|_| !calendar.is_day_off(date))
+        else {
             return Vec::new();
         };
         calendar.holidays.push(date);

@@ -60,7 +60,10 @@ impl Calendar {
     /// When the clock on the wall shows a time: after a gap the first time behind it, in a fold the
     /// first of both.
     pub fn moment(&self, date: Date, hour: i8, minute: i8) -> Option<Timestamp> {
-        let zoned = date.at(hour, minute, 0, 0).to_zoned(self.zone.clone()).ok()?;
+        let zoned = date
+            .at(hour, minute, 0, 0)
+            .to_zoned(self.zone.clone())
+            .ok()?;
         Some(Timestamp::from_unix_seconds(zoned.timestamp().as_second()))
     }
 

@@ -62,7 +62,13 @@ impl<'a> Casting<'a> {
         let init = self.runs(INIT, 0, init, ROOT_DEVICE, 1);
         let resolver = self.user("systemd-resolve");
         let cgroup = self.unit_cgroup("/system.slice/systemd-resolved.service");
-        let resolver = self.runs("/usr/lib/systemd/systemd-resolved", resolver, cgroup, ROOT_DEVICE, 300);
+        let resolver = self.runs(
+            "/usr/lib/systemd/systemd-resolved",
+            resolver,
+            cgroup,
+            ROOT_DEVICE,
+            300,
+        );
         self.scene.set_resolver(resolver);
         let cgroup = self.unit_cgroup("/system.slice/cron.service");
         let cron = self.runs("/usr/sbin/cron", 0, cgroup, ROOT_DEVICE, 301);
@@ -78,7 +84,10 @@ impl<'a> Casting<'a> {
         let idle = idle.map(|of| File::new(of, 0, 0, self.begin, &self.host));
         let idle: Vec<File> = idle.collect();
         let since = None;
-        let watching = Fact::Watching { since, rebooted: false };
+        let watching = Fact::Watching {
+            since,
+            rebooted: false,
+        };
         self.scene.fact(self.begin, watching);
         let places = parameters.services.iter().map(|of| Place::new(of, world));
         let cast = Cast {
@@ -116,11 +125,18 @@ impl<'a> Casting<'a> {
                 uid = CONTAINED;
                 format!("container:image:{}", named(image)).parse()?
             }
-            Identity::Pod { namespace, account, .. } => {
+            Identity::Pod {
+                namespace, account, ..
+            } => {
                 uid = CONTAINED;
                 format!("k8s:sa:{namespace}/{}", named(account)).parse()?
             }
-            Identity::Job { system, job: name, user, .. } => {
+            Identity::Job {
+                system,
+                job: name,
+                user,
+                ..
+            } => {
                 uid = self.user(&named(user));
                 let selector: Selector = format!("ci:{system}:{}", named(name)).parse()?;
                 job = Some(selector.clone());
@@ -244,7 +260,11 @@ impl<'a> Casting<'a> {
         };
         self.users.insert(name.to_owned(), uid);
         let account = Account {
-            class: if uid == 0 { AccountClass::Root } else { AccountClass::System },
+            class: if uid == 0 {
+                AccountClass::Root
+            } else {
+                AccountClass::System
+            },
             shell: uid == 0,
             password: Password::Locked,
         };
@@ -259,13 +279,11 @@ impl<'a> Casting<'a> {
 }
 
 /// A container of a player that is made at a time: its cgroup, and the device of its root.
-pub(crate) fn contained(
-    player: &Player<'_>,
-    at: Timestamp,
-    scene: &mut Scene,
-) -> (u64, u64) {
+pub(crate) fn contained(player: &Player<'_>, at: Timestamp, scene: &mut Scene) -> (u64, u64) {
     let source = player.source.of("container").at(player.lives.len() as u64);
-    let id: String = (0..4).map(|part| format!("{:016x}", source.at(part).number())).collect();
+    let id: String = (0..4)
+        .map(|part| format!("{:016x}", source.at(part).number()))
+        .collect();
     let root = 60 + (source.of("root").number() & 0xffff);
     let pod = &source.of("pod").number().to_string();
     let path = match &player.role.identity {
@@ -286,11 +304,19 @@ pub(crate) fn contained(
             container.image = Some(player.named(image));
             container.name = Some(player.named(name));
         }
-        Identity::Pod { namespace, account, image } => {
+        Identity::Pod {
+            namespace,
+            account,
+            image,
+        } => {
             container.image = Some(player.named(image));
             container.name = Some(player.named(account));
             container.namespace = Some(namespace.clone());
-            container.pod = Some(format!("{}-{:08x}", player.named(account), source.number() >> 32));
+            container.pod = Some(format!(
+                "{}-{:08x}",
+                player.named(account),
+                source.number() >> 32
+            ));
             container.service_account = Some(player.selector.clone());
         }
         _ => {}
@@ -308,7 +334,8 @@ fn silences(role: &Role, calendar: &Calendar, source: &Source) -> Vec<(Timestamp
     }
     let mut at = calendar.begin;
     loop {
-        at.0 = at.0.saturating_add(hours(random.exponential(24.0 / role.silences)).max(SECOND));
+        at.0 =
+            at.0.saturating_add(hours(random.exponential(24.0 / role.silences)).max(SECOND));
         if at >= calendar.end {
             return silences;
         }

@@ -14,19 +14,31 @@ pub(crate) fn mistakes(of: &Parameters) -> Vec<String> {
     let mut names = BTreeSet::new();
     for service in &of.services {
         let place = format!("service `{}`", service.name);
-        check.is(names.insert(&service.name), &place, "there are two of this name");
+        check.is(
+            names.insert(&service.name),
+            &place,
+            "there are two of this name",
+        );
         check.service(service, &place);
     }
     let mut names = BTreeSet::new();
     for role in &of.roles {
         let place = format!("role `{}`", role.name);
-        check.is(names.insert(&role.name), &place, "there are two of this name");
+        check.is(
+            names.insert(&role.name),
+            &place,
+            "there are two of this name",
+        );
         check.role(role, of, &place);
     }
     check.attacks(&of.attacks);
     check.positive(of.benign.settle_hours, "benign.settle-hours");
     let [low, high] = of.benign.scale_out;
-    check.is(1 <= low && low <= high, "benign.scale-out", "is no range from 1 on");
+    check.is(
+        1 <= low && low <= high,
+        "benign.scale-out",
+        "is no range from 1 on",
+    );
     check.0
 }
 
@@ -65,10 +77,18 @@ impl Check {
     }
 
     fn general(&mut self, of: &Parameters) {
-        self.is((2..=400).contains(&of.days), "days", "must be from 2 to 400");
+        self.is(
+            (2..=400).contains(&of.days),
+            "days",
+            "must be from 2 to 400",
+        );
         let good = (1..of.days).contains(&of.warm_up_days);
         self.is(good, "warm-up-days", "must be from 1 to below `days`");
-        self.is((1..=1000).contains(&of.hosts), "hosts", "must be from 1 to 1000");
+        self.is(
+            (1..=1000).contains(&of.hosts),
+            "hosts",
+            "must be from 1 to 1000",
+        );
         self.is(!of.kinds.is_empty(), "kinds", "there must be one");
         for kind in &of.kinds {
             let good = !kind.is_empty() && kind.bytes().all(|of| of.is_ascii_lowercase());
@@ -85,21 +105,38 @@ impl Check {
         let good = of.day_shape.len() == 24
             && of.day_shape.iter().all(|of| of.is_finite() && *of >= 0.0)
             && of.day_shape.iter().any(|of| *of > 0.0);
-        self.is(good, "day-shape", "must be 24 numbers, none below 0 and not all 0");
+        self.is(
+            good,
+            "day-shape",
+            "must be 24 numbers, none below 0 and not all 0",
+        );
         self.positive(of.most_records_a_day as f64, "most-records-a-day");
         for seed in of.shared_seeds() {
-            let what = format!("{seed} is in both lists, and the last must not be looked at before");
+            let what =
+                format!("{seed} is in both lists, and the last must not be looked at before");
             self.is(false, "seeds", &what);
         }
         for file in &of.idle {
-            self.is(file.path.starts_with('/'), "idle", &format!("`{}` is no absolute path", file.path));
+            self.is(
+                file.path.starts_with('/'),
+                "idle",
+                &format!("`{}` is no absolute path", file.path),
+            );
         }
     }
 
     fn service(&mut self, of: &Service, place: &str) {
-        self.is((1..=4096).contains(&of.addresses), place, "`addresses` must be from 1 to 4096");
+        self.is(
+            (1..=4096).contains(&of.addresses),
+            place,
+            "`addresses` must be from 1 to 4096",
+        );
         let good = (1..=of.addresses.min(16)).contains(&of.shown);
-        self.is(good, place, "`shown` must be from 1 to `addresses`, and 16 at most");
+        self.is(
+            good,
+            place,
+            "`shown` must be from 1 to `addresses`, and 16 at most",
+        );
         self.positive(of.ttl, format!("{place}.ttl"));
         if let Some(hours) = of.renewed {
             self.positive(hours, format!("{place}.renewed"));
@@ -130,24 +167,47 @@ impl Check {
         };
         if let Some(name) = name {
             let good = !is_many || name.contains("{n}");
-            let what = "instances need names of their own: write {n} where their number should stand";
+            let what =
+                "instances need names of their own: write {n} where their number should stand";
             self.is(good, format!("{place}.identity"), what);
         }
         if let Identity::Unit { name, .. } | Identity::Job { unit: name, .. } = &of.identity {
             let good = name.ends_with(".service");
-            self.is(good, format!("{place}.identity"), "a unit's name ends with .service");
+            self.is(
+                good,
+                format!("{place}.identity"),
+                "a unit's name ends with .service",
+            );
         }
         if let Identity::Device { vendor } = &of.identity {
-            let good = format!("{vendor}:00:00:00").parse::<monitor::model::MacAddress>().is_ok();
-            self.is(good, format!("{place}.identity"), "`vendor` is not like 02:00:5e");
+            let good = format!("{vendor}:00:00:00")
+                .parse::<monitor::model::MacAddress>()
+                .is_ok();
+            self.is(
+                good,
+                format!("{place}.identity"),
+                "`vendor` is not like 02:00:5e",
+            );
             let good = of.program.is_none() && of.credentials.is_empty();
-            self.is(good, place, "a device has neither `program` nor `credentials`");
+            self.is(
+                good,
+                place,
+                "a device has neither `program` nor `credentials`",
+            );
         }
         for file in &of.credentials {
             let what = format!("`{}` is no absolute path", file.path);
-            self.is(file.path.starts_with('/'), format!("{place}.credentials"), &what);
+            self.is(
+                file.path.starts_with('/'),
+                format!("{place}.credentials"),
+                &what,
+            );
         }
-        self.is((0.0..=4.0).contains(&of.silences), place, "`silences` must be from 0 to 4");
+        self.is(
+            (0.0..=4.0).contains(&of.silences),
+            place,
+            "`silences` must be from 0 to 4",
+        );
         self.range(of.silence_hours, format!("{place}.silence-hours"));
         self.is(!of.activities.is_empty(), place, "it does nothing");
         for (number, activity) in of.activities.iter().enumerate() {
@@ -172,26 +232,62 @@ impl Check {
 
     fn when(&mut self, of: &When, place: &str) {
         match of {
-            When::Random { a_day, night, weekend, burst, varies } => {
+            When::Random {
+                a_day,
+                night,
+                weekend,
+                burst,
+                varies,
+            } => {
                 self.positive(*a_day, format!("{place}.a-day"));
                 self.part(*night, format!("{place}.night"));
                 self.part(*weekend, format!("{place}.weekend"));
-                self.is((1.0..=1000.0).contains(burst), format!("{place}.burst"), "must be from 1 to 1000");
-                self.is((0.0..=3.0).contains(varies), format!("{place}.varies"), "must be from 0 to 3");
+                self.is(
+                    (1.0..=1000.0).contains(burst),
+                    format!("{place}.burst"),
+                    "must be from 1 to 1000",
+                );
+                self.is(
+                    (0.0..=3.0).contains(varies),
+                    format!("{place}.varies"),
+                    "must be from 0 to 3",
+                );
             }
             When::Every { seconds, jitter } => {
-                self.is((1.0..=1e7).contains(seconds), format!("{place}.seconds"), "must be from 1 to 10000000");
+                self.is(
+                    (1.0..=1e7).contains(seconds),
+                    format!("{place}.seconds"),
+                    "must be from 1 to 10000000",
+                );
                 self.part(*jitter, format!("{place}.jitter"));
             }
-            When::At { day, weekday, hours, minute, delay } => {
+            When::At {
+                day,
+                weekday,
+                hours,
+                minute,
+                delay,
+            } => {
                 let good = day.is_none_or(|of| (1..=28).contains(&of));
-                self.is(good, format!("{place}.day"), "must be from 1 to 28, which every month has");
+                self.is(
+                    good,
+                    format!("{place}.day"),
+                    "must be from 1 to 28, which every month has",
+                );
                 let good = weekday.is_none_or(|of| (1..=7).contains(&of));
                 self.is(good, format!("{place}.weekday"), "must be from 1 to 7");
                 let good = hours.iter().all(|of| (0..=23).contains(of));
                 self.is(good, format!("{place}.hours"), "must be from 0 to 23");
-                self.is((0..=59).contains(minute), format!("{place}.minute"), "must be from 0 to 59");
-                self.is((0.0..=86_400.0).contains(delay), format!("{place}.delay"), "must be from 0 to 86400");
+                self.is(
+                    (0..=59).contains(minute),
+                    format!("{place}.minute"),
+                    "must be from 0 to 59",
+                );
+                self.is(
+                    (0.0..=86_400.0).contains(delay),
+                    format!("{place}.delay"),
+                    "must be from 0 to 86400",
+                );
             }
         }
     }
@@ -201,7 +297,11 @@ impl Check {
         self.is(all.service(&of.to).is_some(), format!("{place}.to"), &what);
         self.part(of.chance, format!("{place}.chance"));
         let [low, high] = of.times;
-        self.is(low <= high && high <= 10_000, format!("{place}.times"), "is no range up to 10000");
+        self.is(
+            low <= high && high <= 10_000,
+            format!("{place}.times"),
+            "is no range up to 10000",
+        );
         self.spread(of.sent, format!("{place}.sent"));
         self.spread(of.received, format!("{place}.received"));
         self.spread(of.seconds, format!("{place}.seconds"));
@@ -209,8 +309,16 @@ impl Check {
     }
 
     fn attacks(&mut self, of: &Attacks) {
-        self.is(of.per_host <= 100, "attacks.per-host", "must be 100 at most");
-        self.is(!of.ports.is_empty() && !of.ports.contains(&0), "attacks.ports", "there must be one, and none of them 0");
+        self.is(
+            of.per_host <= 100,
+            "attacks.per-host",
+            "must be 100 at most",
+        );
+        self.is(
+            !of.ports.is_empty() && !of.ports.contains(&0),
+            "attacks.ports",
+            "there must be one, and none of them 0",
+        );
         for (place, range) in [
             ("identity-swap.hours", of.identity_swap.hours),
             ("identity-swap.connections", of.identity_swap.connections),
@@ -227,9 +335,18 @@ impl Check {
             ("harvest.minutes", of.harvest.minutes),
             ("harvest.bytes", of.harvest.bytes),
             ("living-off-allowed.hours", of.living_off_allowed.hours),
-            ("living-off-allowed.multiple", of.living_off_allowed.multiple),
-            ("living-off-allowed.connections", of.living_off_allowed.connections),
-            ("poisoned-warm-up.connections", of.poisoned_warm_up.connections),
+            (
+                "living-off-allowed.multiple",
+                of.living_off_allowed.multiple,
+            ),
+            (
+                "living-off-allowed.connections",
+                of.living_off_allowed.connections,
+            ),
+            (
+                "poisoned-warm-up.connections",
+                of.poisoned_warm_up.connections,
+            ),
             ("poisoned-warm-up.bytes", of.poisoned_warm_up.bytes),
             ("poisoned-warm-up.growth", of.poisoned_warm_up.growth),
             ("rate.hours", of.rate.hours),
@@ -241,12 +358,18 @@ impl Check {
         }
         for (place, number) in [
             ("named", of.named),
-            ("identity-swap.new-destination", of.identity_swap.new_destination),
+            (
+                "identity-swap.new-destination",
+                of.identity_swap.new_destination,
+            ),
             ("slow-leak.new-destination", of.slow_leak.new_destination),
             ("beacon.jitter", of.beacon.jitter[0]),
             ("beacon.jitter", of.beacon.jitter[1]),
             ("own-program", of.own_program),
-            ("living-off-allowed.at-night", of.living_off_allowed.at_night),
+            (
+                "living-off-allowed.at-night",
+                of.living_off_allowed.at_night,
+            ),
             ("poisoned-warm-up.begins", of.poisoned_warm_up.begins[0]),
             ("poisoned-warm-up.begins", of.poisoned_warm_up.begins[1]),
             ("unusual-hour.terminal", of.unusual_hour.terminal),
@@ -255,7 +378,11 @@ impl Check {
         }
         let [low, high] = of.unusual_hour.from;
         let good = 0.0 <= low && low <= high && high <= 24.0;
-        self.is(good, "attacks.unusual-hour.from", "is no range of hours of a day");
+        self.is(
+            good,
+            "attacks.unusual-hour.from",
+            "is no range of hours of a day",
+        );
         self.positive(of.rate.most, "attacks.rate.most");
     }
 }

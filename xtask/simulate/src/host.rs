@@ -75,8 +75,15 @@ impl Host {
         let world = Source::new(self.seed).of("world");
         let host = Source::new(self.seed).of("host").at(u64::from(self.number));
         let mut random = host.of("zone").stream();
-        let zone = random.one_of(&parameters.zones).context("there is no zone")?;
-        let calendar = Calendar::new(parameters.start, parameters.days, parameters.warm_up_days, zone)?;
+        let zone = random
+            .one_of(&parameters.zones)
+            .context("there is no zone")?;
+        let calendar = Calendar::new(
+            parameters.start,
+            parameters.days,
+            parameters.warm_up_days,
+            zone,
+        )?;
         let (begin, end) = (calendar.begin, calendar.end);
         let mut scene = Scene::new();
         let casting = Casting::new(&host, begin, &mut scene);
@@ -86,7 +93,9 @@ impl Host {
         let mut labels = benign::draw(&mut cast, turn, &host.of("benign"), &mut busy, &mut scene);
         let kinds = self.attacks(parameters);
         let source = host.of("attack");
-        labels.extend(attacks::draw(&cast, &kinds, &idle, &source, &mut busy, &mut scene));
+        labels.extend(attacks::draw(
+            &cast, &kinds, &idle, &source, &mut busy, &mut scene,
+        ));
         let files = cast.players.iter().flat_map(|player| &player.files);
         for (at, fact) in files.chain(&idle).flat_map(|file| file.located()) {
             scene.fact(at, fact);
@@ -142,10 +151,17 @@ impl Host {
     /// Kinds of attacks are dealt from one deck to the hosts of a seed, so that each comes as often.
     fn attacks(&self, parameters: &Parameters) -> Vec<Kind> {
         let mut deck = Kind::ALL;
-        Source::new(self.seed).of("deck").stream().shuffle(&mut deck);
+        Source::new(self.seed)
+            .of("deck")
+            .stream()
+            .shuffle(&mut deck);
         let per_host = parameters.attacks.per_host as usize;
         let first = self.number as usize * per_host;
-        deck.into_iter().cycle().skip(first).take(per_host).collect()
+        deck.into_iter()
+            .cycle()
+            .skip(first)
+            .take(per_host)
+            .collect()
     }
 }
 

@@ -34,7 +34,14 @@ pub struct Label {
 /// Those of the file.
 pub fn write(labels: &mut [Label], mut to: impl Write) -> io::Result<()> {
     labels.sort_by(|a, b| {
-        let key = |of: &Label| (of.begin, of.kind.clone(), of.identity.clone(), of.destination);
+        let key = |of: &Label| {
+            (
+                of.begin,
+                of.kind.clone(),
+                of.identity.clone(),
+                of.destination,
+            )
+        };
         key(a).cmp(&key(b))
     });
     for label in labels {

@@ -52,3 +52,6 @@ pub mod scene;
 pub use host::{Host, Simulated};
 pub use label::Label;
 pub use parameters::{Parameters, ParametersError};
+
+#[cfg(test)]
+mod tests;

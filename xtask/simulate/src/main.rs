@@ -69,19 +69,33 @@ fn run(arguments: &Arguments) -> Result<()> {
     let parameters = parameters(arguments)?;
     let seeds = if arguments.seed.is_empty() {
         let Some(seeds) = parameters.set(&arguments.set) else {
-            bail!("there is no set `{}`: take development or final", arguments.set);
+            bail!(
+                "there is no set `{}`: take development or final",
+                arguments.set
+            );
         };
         seeds
     } else {
         &arguments.seed
     };
-    ensure!(!seeds.is_empty(), "the set `{}` has no seeds", arguments.set);
+    ensure!(
+        !seeds.is_empty(),
+        "the set `{}` has no seeds",
+        arguments.set
+    );
     fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
-    let hosts: Vec<Host> = seeds.iter().flat_map(|seed| Host::all(&parameters, *seed)).collect();
+    let hosts: Vec<Host> = seeds
+        .iter()
+        .flat_map(|seed| Host::all(&parameters, *seed))
+        .collect();
     for host in &hosts {
         for file in files(to, host) {
             let is_there = file.exists() && !arguments.force;
-            ensure!(!is_there, "{} is there already: --force writes over it", file.display());
+            ensure!(
+                !is_there,
+                "{} is there already: --force writes over it",
+                file.display()
+            );
         }
     }
     let mut summary = Summary::default();
@@ -120,7 +134,9 @@ fn write(parameters: &Parameters, host: &Host, to: &Path, place: &str) -> Result
     let cannot = || format!("cannot write {}", unfinished.display());
     let file = File::create(&unfinished).with_context(cannot)?;
     let mut progress = Progress::new(place, parameters.days);
-    let mut simulated = host.simulate(parameters, file, |day| progress.at(day)).with_context(cannot)?;
+    let mut simulated = host
+        .simulate(parameters, file, |day| progress.at(day))
+        .with_context(cannot)?;
     progress.done(simulated.records);
     let cannot = || format!("cannot write {}", labels.display());
     let file = File::create(&labels).with_context(cannot)?;
@@ -141,7 +157,12 @@ struct Progress<'a> {
 impl<'a> Progress<'a> {
     fn new(place: &'a str, days: u32) -> Self {
         let begun = Instant::now();
-        Self { place, days, begun, told: begun }
+        Self {
+            place,
+            days,
+            begun,
+            told: begun,
+        }
     }
 
     fn at(&mut self, day: u32) {
@@ -149,13 +170,26 @@ impl<'a> Progress<'a> {
         let wait = Duration::from_millis(if terminal { 500 } else { 10_000 });
         if self.told.elapsed() >= wait {
             self.told = Instant::now();
-            let (start, end) = if terminal { ("\r", "\x1b[K") } else { ("", "\n") };
-            eprint!("{start}{}: day {} of {}{end}", self.place, day + 1, self.days);
+            let (start, end) = if terminal {
+                ("\r", "\x1b[K")
+            } else {
+                ("", "\n")
+            };
+            eprint!(
+                "{start}{}: day {} of {}{end}",
+                self.place,
+                day + 1,
+                self.days
+            );
         }
     }
 
     fn done(&self, records: u64) {
-        let start = if std::io::stderr().is_terminal() { "\r\x1b[K" } else { "" };
+        let start = if std::io::stderr().is_terminal() {
+            "\r\x1b[K"
+        } else {
+            ""
+        };
         let took = self.begun.elapsed().as_secs_f64();
         eprintln!("{start}{}: {records} records in {took:.1} s", self.place);
     }

@@ -165,7 +165,11 @@ pub struct Role {
 
 /// Who a role is, to the kernel and to the host.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case"
+)]
 pub enum Identity {
     /// A service of systemd.
     Unit {
@@ -230,7 +234,11 @@ pub struct Activity {
 
 /// When something is done.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case"
+)]
 pub enum When {
     /// At random times, more by day than by night.
     Random {
@@ -520,7 +528,8 @@ impl Parameters {
 
     /// The roles that a kind of host has.
     pub fn roles_of<'a>(&'a self, kind: &str) -> impl Iterator<Item = &'a Role> {
-        let has = move |role: &&Role| role.hosts.is_empty() || role.hosts.iter().any(|of| of == kind);
+        let has =
+            move |role: &&Role| role.hosts.is_empty() || role.hosts.iter().any(|of| of == kind);
         self.roles.iter().filter(has)
     }
 

@@ -68,12 +68,18 @@ impl Place {
                 (self.source.at(member), name)
             }
         };
-        let grown: u64 = self.grows.iter().filter(|(when, _)| *when <= at).map(|(_, more)| more).sum();
+        let grown: u64 = self
+            .grows
+            .iter()
+            .filter(|(when, _)| *when <= at)
+            .map(|(_, more)| more)
+            .sum();
         let count = of.addresses + grown;
         let window = at.0.div_euclid(seconds(of.ttl).max(1));
         // An answer shows the same addresses for as long as it holds.
         let first = source.of("window").at(window.unsigned_abs()).number() % count;
-        let shown = (0..of.shown.min(count)).map(|next| self.address(&source, (first + next) % count, at));
+        let shown =
+            (0..of.shown.min(count)).map(|next| self.address(&source, (first + next) % count, at));
         let shown: Vec<IpAddr> = shown.collect();
         let address = random.one_of(&shown).copied();
         let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -159,7 +165,9 @@ mod tests {
     fn addresses(place: &Place, hour: i64) -> BTreeSet<IpAddr> {
         let mut random = Source::new(2).stream();
         let times = (0..200).map(|minute| Timestamp((hour * 60 + minute) * 60_000_000_000));
-        times.map(|at| place.target(at, &mut random).address.ip()).collect()
+        times
+            .map(|at| place.target(at, &mut random).address.ip())
+            .collect()
     }
 
     #[test]

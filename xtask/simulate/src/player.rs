@@ -79,6 +79,12 @@ impl Player<'_> {
         silences.any(|(from, to)| (*from..*to).contains(&at))
     }
 
+    /// Whether it has something that runs all the time and acts as this identity: what only starts its
+    /// jobs does not.
+    pub fn runs(&self) -> bool {
+        self.device.is_some() || self.role.program.is_some() && self.job.is_none()
+    }
+
     /// Who connects when it does so itself.
     pub fn itself(&self, at: Timestamp) -> Option<Who<'_>> {
         let device = self.device.map(Who::Device);
@@ -161,7 +167,13 @@ pub struct File {
 
 impl File {
     /// A file as parameters say it, of the instance with a number.
-    pub fn new(of: &CredentialFile, number: u32, uid: u32, begin: Timestamp, host: &Source) -> Self {
+    pub fn new(
+        of: &CredentialFile,
+        number: u32,
+        uid: u32,
+        begin: Timestamp,
+        host: &Source,
+    ) -> Self {
         let path = of.path.replace("{n}", &number.to_string());
         let mut file = Self {
             kind: of.kind,
@@ -192,27 +204,30 @@ impl File {
 
     /// What discovery says of each version, and when.
     pub fn located(&self) -> impl Iterator<Item = (Timestamp, Fact)> {
-        self.versions.iter().enumerate().map(|(version, (at, file))| {
-            let name = self.source.of("content").at(version as u64);
-            let credential = Credential {
-                fingerprint: Fingerprint::new(format!("hmac:{:016x}", name.number())),
-                kind: self.kind,
-                label: None,
-                subject: None,
-                issued: None,
-                expires: None,
-                bound: None,
-            };
-            let located = LocatedFile {
-                file: *file,
-                path: self.path.clone().into(),
-                uid: self.uid,
-                gid: self.uid,
-                mode: 0o600,
-                modified: *at,
-                credentials: vec![credential],
-            };
-            (*at, Fact::Located(located))
-        })
+        self.versions
+            .iter()
+            .enumerate()
+            .map(|(version, (at, file))| {
+                let name = self.source.of("content").at(version as u64);
+                let credential = Credential {
+                    fingerprint: Fingerprint::new(format!("hmac:{:016x}", name.number())),
+                    kind: self.kind,
+                    label: None,
+                    subject: None,
+                    issued: None,
+                    expires: None,
+                    bound: None,
+                };
+                let located = LocatedFile {
+                    file: *file,
+                    path: self.path.clone().into(),
+                    uid: self.uid,
+                    gid: self.uid,
+                    mode: 0o600,
+                    modified: *at,
+                    credentials: vec![credential],
+                };
+                (*at, Fact::Located(located))
+            })
     }
 }

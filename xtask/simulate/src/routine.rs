@@ -55,7 +55,13 @@ impl Cast<'_> {
         random: &mut Random,
     ) -> Vec<Timestamp> {
         match when {
-            When::Random { a_day, night, weekend, burst, varies } => {
+            When::Random {
+                a_day,
+                night,
+                weekend,
+                burst,
+                varies,
+            } => {
                 let shape = self.shape(*night);
                 let mut times = Vec::new();
                 let mut begin = from;
@@ -74,7 +80,10 @@ impl Cast<'_> {
                 }
                 times
             }
-            When::Every { seconds: every, jitter } => {
+            When::Every {
+                seconds: every,
+                jitter,
+            } => {
                 let period = seconds(*every).max(SECOND);
                 let phase = (source.number() % period.unsigned_abs()).cast_signed();
                 let mut at = from.0 + (phase - from.0).rem_euclid(period);
@@ -86,7 +95,13 @@ impl Cast<'_> {
                 }
                 times
             }
-            When::At { day, weekday, hours, minute, delay } => {
+            When::At {
+                day,
+                weekday,
+                hours,
+                minute,
+                delay,
+            } => {
                 let all: Vec<i8> = (0..24).collect();
                 let at_hours = if hours.is_empty() { &all } else { hours };
                 let dates = self.calendar.dates(from, to).into_iter();
@@ -179,7 +194,9 @@ fn bursts(
     if an_hour <= 0.0 {
         return;
     }
-    let mut at = begin.0.saturating_add(hours(random.exponential(1.0 / an_hour)));
+    let mut at = begin
+        .0
+        .saturating_add(hours(random.exponential(1.0 / an_hour)));
     while at < end.0 {
         let mut one = at;
         for _ in 0..random.geometric(size) {
@@ -217,7 +234,9 @@ fn connections(
     let of = Exchange {
         sent: bytes(random.log_normal(step.sent.median, step.sent.sigma)),
         received: bytes(random.log_normal(step.received.median, step.received.sigma)),
-        seconds: random.log_normal(step.seconds.median, step.seconds.sigma).min(43_200.0),
+        seconds: random
+            .log_normal(step.seconds.median, step.seconds.sigma)
+            .min(43_200.0),
     };
     scene.connection(at, who, &to, of)
 }

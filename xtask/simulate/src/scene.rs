@@ -143,7 +143,11 @@ impl Scene {
 
     /// A number for a new process.
     pub fn pid(&mut self) -> u32 {
-        self.pid = if self.pid + 1 < PIDS.end { self.pid + 1 } else { PIDS.start };
+        self.pid = if self.pid + 1 < PIDS.end {
+            self.pid + 1
+        } else {
+            PIDS.start
+        };
         self.pid
     }
 
@@ -183,7 +187,13 @@ impl Scene {
     }
 
     /// A connection from its opening to its end, which is returned.
-    pub fn connection(&mut self, at: Timestamp, who: Who<'_>, to: &Target, of: Exchange) -> Timestamp {
+    pub fn connection(
+        &mut self,
+        at: Timestamp,
+        who: Who<'_>,
+        to: &Target,
+        of: Exchange,
+    ) -> Timestamp {
         let least = (of.sent as f64 + of.received as f64) / BYTES_A_SECOND;
         let end = Timestamp(at.0.saturating_add(seconds(of.seconds.max(least).max(0.001))));
         match who {
@@ -231,14 +241,21 @@ impl Scene {
 
     /// A gateway tells of the first packet, and then again and again of what has come since.
     fn flow(&mut self, at: Timestamp, end: Timestamp, device: Device, to: &Target, of: Exchange) {
-        self.port = if self.port < 60_999 { self.port + 1 } else { 32_768 };
+        self.port = if self.port < 60_999 {
+            self.port + 1
+        } else {
+            32_768
+        };
         let flow = Flow {
             mac: Some(device.mac),
             source: SocketAddr::new(device.address.into(), self.port),
             destination: to.address,
             protocol: to.protocol,
             direction: Direction::Outgoing,
-            sent: Traffic { packets: 1, bytes: 60 },
+            sent: Traffic {
+                packets: 1,
+                bytes: 60,
+            },
             received: Traffic::default(),
             continues: false,
         };
@@ -276,7 +293,10 @@ impl Scene {
         mut to: impl FnMut(&Record) -> Result<(), E>,
     ) -> Result<(), E> {
         while self.pending.peek().is_some_and(|next| next.0.time < end) {
-            let Some(Reverse(Pending { time, fact, lookup, .. })) = self.pending.pop() else {
+            let Some(Reverse(Pending {
+                time, fact, lookup, ..
+            })) = self.pending.pop()
+            else {
                 break;
             };
             let mut tell = |fact| to(&Record { time, fact });
@@ -324,7 +344,12 @@ impl Scene {
 
     /// What the daemon finds where a program lies that it has not seen run.
     fn program(&mut self, fact: &Fact) -> Option<Fact> {
-        let (Fact::Exec { task, path, .. } | Fact::Running { task, path: Some(path), .. }) = fact
+        let (Fact::Exec { task, path, .. }
+        | Fact::Running {
+            task,
+            path: Some(path),
+            ..
+        }) = fact
         else {
             return None;
         };

@@ -1,6 +1,6 @@
 //! What each kind of attack does.
 
-use monitor::model::{Task, Timestamp};
+use monitor::model::{Protocol, Task, Timestamp};
 
 use super::{Act, Kind};
 use crate::calendar::{DAY, SECOND, hours, seconds};
@@ -8,7 +8,7 @@ use crate::parameters::{Range, Step, When};
 use crate::places::{Place, Target, fresh};
 use crate::player::{File, Player};
 use crate::random::Random;
-use crate::routine::bytes;
+use crate::routine::{Cast, bytes};
 use crate::scene::Exchange;
 
 /// No attack makes more connections than this.
@@ -23,13 +23,22 @@ pub(super) fn usual_rates<'a>(player: &'a Player<'_>) -> impl Iterator<Item = (&
         let runs = match &activity.when {
             When::Random { a_day, .. } => a_day / 24.0,
             When::Every { seconds, .. } => 3600.0 / seconds,
-            When::At { day, weekday, hours, .. } => {
+            When::At {
+                day,
+                weekday,
+                hours,
+                ..
+            } => {
                 let days = match (day, weekday) {
                     (Some(_), _) => 30.0,
                     (None, Some(_)) => 7.0,
                     (None, None) => 1.0,
                 };
-                let a_day = if hours.is_empty() { 24.0 } else { hours.len() as f64 };
+                let a_day = if hours.is_empty() {
+                    24.0
+                } else {
+                    hours.len() as f64
+                };
                 a_day / 24.0 / days
             }
         };
@@ -39,6 +48,16 @@ pub(super) fn usual_rates<'a>(player: &'a Player<'_>) -> impl Iterator<Item = (&
         });
         steps.filter(|(_, rate)| *rate >= RATE_AT_LEAST)
     })
+}
+
+/// The steps of a player over TCP: over UDP nobody counts bytes.
+pub(super) fn known<'a>(
+    player: &'a Player<'_>,
+    cast: &'a Cast<'_>,
+) -> impl Iterator<Item = (&'a Step, &'a Place)> {
+    let steps = player.role.activities.iter().flat_map(|of| &of.steps);
+    let steps = steps.filter_map(|step| Some((step, cast.place(&step.to)?)));
+    steps.filter(|(_, place)| place.service.protocol == Protocol::Tcp)
 }
 
 impl Act<'_, '_> {
@@ -77,14 +96,14 @@ impl Act<'_, '_> {
 
     /// A step of the identity's own over TCP; one to a store before any other, where that is asked.
     fn known(&mut self, store: bool) -> Option<(Step, Place)> {
-        let cast = self.cast;
-        let steps = self.player.role.activities.iter().flat_map(|of| &of.steps);
-        let steps = steps.filter_map(|step| Some((step, cast.place(&step.to)?)));
-        let steps = steps.filter(|(_, place)| place.service.protocol == monitor::model::Protocol::Tcp);
-        let steps: Vec<_> = steps.collect();
+        let steps: Vec<_> = known(self.player, self.cast).collect();
         let stores = steps.iter().filter(|(_, place)| place.service.store);
         let stores: Vec<_> = stores.copied().collect();
-        let from = if store && !stores.is_empty() { stores } else { steps };
+        let from = if store && !stores.is_empty() {
+            stores
+        } else {
+            steps
+        };
         let (step, place) = self.random.one_of(&from)?;
         Some(((*step).clone(), (*place).clone()))
     }
@@ -101,7 +120,9 @@ impl Act<'_, '_> {
     /// Reads the identity's own credentials, as whoever uses it must.
     fn reads_own(&mut self, at: Timestamp) {
         let player = self.player;
-        let Some(task) = self.hand.process(at, self.scene) else { return };
+        let Some(task) = self.hand.process(at, self.scene) else {
+            return;
+        };
         for (number, file) in player.files.iter().enumerate() {
             let at = Timestamp(at.0 + (number as i64 + 1) * SECOND / 200);
             self.scene.read(at, &task, file.at(at), &file.path);
@@ -122,13 +143,26 @@ impl Act<'_, '_> {
         let of = &self.cast.parameters.attacks.identity_swap;
         self.hand.use_tool(&self.source, &mut self.random);
         self.reads_own(self.from);
-        let others = self.cast.players.iter().filter(|other| other.role.name != self.player.role.name);
-        let own: Vec<&str> = self.player.role.activities.iter().flat_map(|of| &of.steps).map(|step| &*step.to).collect();
-        let steps = others.flat_map(|other| &other.role.activities).flat_map(|of| &of.steps);
+        let others = self
+            .cast
+            .players
+            .iter()
+            .filter(|other| other.role.name != self.player.role.name);
+        let own: Vec<&str> = self
+            .player
+            .role
+            .activities
+            .iter()
+            .flat_map(|of| &of.steps)
+            .map(|step| &*step.to)
+            .collect();
+        let steps = others
+            .flat_map(|other| &other.role.activities)
+            .flat_map(|of| &of.steps);
         let foreign: Vec<&Place> = steps
             .filter(|step| !own.contains(&&*step.to))
             .filter_map(|step| self.cast.place(&step.to))
-            .filter(|place| place.service.protocol == monitor::model::Protocol::Tcp)
+            .filter(|place| place.service.protocol == Protocol::Tcp)
             .collect();
         let chosen = self.random.one_of(&foreign).copied();
         let foreign = chosen.filter(|_| !self.random.chance(of.new_destination));
@@ -174,7 +208,9 @@ impl Act<'_, '_> {
             self.upload(when, &to, sent);
             at.0 += hours(1.0);
         }
-        let whose = known.map_or("a new destination".to_owned(), |(_, place)| place.service.name);
+        let whose = known.map_or("a new destination".to_owned(), |(_, place)| {
+            place.service.name
+        });
         format!("{:.0} bytes an hour to {whose}", an_hour)
     }
 
@@ -208,13 +244,17 @@ impl Act<'_, '_> {
         let to = self.new_target();
         let others = self.cast.players.iter().flat_map(|other| &other.files);
         let own: Vec<&str> = self.player.files.iter().map(|file| &*file.path).collect();
-        let files = others.chain(self.idle).filter(|file| !own.contains(&&*file.path));
+        let files = others
+            .chain(self.idle)
+            .filter(|file| !own.contains(&&*file.path));
         let mut files: Vec<&File> = files.collect();
         self.random.shuffle(&mut files);
         files.truncate(self.count(of.files));
         let count = files.len();
         for (at, file) in self.times(count.max(1)).into_iter().zip(files) {
-            let Some(task) = self.hand.process(at, self.scene) else { break };
+            let Some(task) = self.hand.process(at, self.scene) else {
+                break;
+            };
             let read = Timestamp(at.0 + SECOND / 100);
             self.scene.read(read, &task, file.at(read), &file.path);
             self.hand.note(at, read);
@@ -253,7 +293,11 @@ impl Act<'_, '_> {
             // Each day has its whole connections, and one more by the chance that is left.
             let more = self.random.chance(a_day.fract());
             for number in 0..a_day as usize + usize::from(more) {
-                let late = if number == 0 && day == self.from { 0.0 } else { self.random.unit() };
+                let late = if number == 0 && day == self.from {
+                    0.0
+                } else {
+                    self.random.unit()
+                };
                 let at = Timestamp(day.0 + (late * DAY as f64) as i64);
                 if at < self.to {
                     let sent = self.random.log_normal(size, 0.3);
@@ -270,8 +314,12 @@ impl Act<'_, '_> {
         let of = &self.cast.parameters.attacks.rate;
         let steps: Vec<_> = usual_rates(self.player).collect();
         let drawn = self.random.one_of(&steps).copied();
-        let Some((step, usual)) = drawn else { return String::new() };
-        let Some(place) = self.cast.place(&step.to) else { return String::new() };
+        let Some((step, usual)) = drawn else {
+            return String::new();
+        };
+        let Some(place) = self.cast.place(&step.to) else {
+            return String::new();
+        };
         let multiple = self.draw(of.multiple);
         let hours = (self.to.0 - self.from.0) as f64 / hours(1.0) as f64;
         let count = (usual * multiple * hours).clamp(1.0, of.most) as usize;
@@ -280,7 +328,10 @@ impl Act<'_, '_> {
             let of = typical(step, &mut self.random);
             self.hand.connects(at, &to, of, self.scene);
         }
-        format!("{multiple:.0} times {usual:.1} an hour to {}", place.service.name)
+        format!(
+            "{multiple:.0} times {usual:.1} an hour to {}",
+            place.service.name
+        )
     }
 
     /// Somebody at a shell, with what the identity may do.
@@ -296,7 +347,9 @@ impl Act<'_, '_> {
         self.player.exec(&shell, path, self.scene);
         let count = self.count(of.connections);
         for at in self.times(count) {
-            let Some((step, place)) = self.known(false) else { break };
+            let Some((step, place)) = self.known(false) else {
+                break;
+            };
             let task = Task {
                 pid: self.scene.pid(),
                 start: at,
@@ -313,7 +366,12 @@ impl Act<'_, '_> {
             self.scene.exit(Timestamp(end.0 + SECOND / 10), &task);
         }
         self.hand.use_process(shell);
-        if terminal { "at a terminal" } else { "without a terminal" }.to_owned()
+        if terminal {
+            "at a terminal"
+        } else {
+            "without a terminal"
+        }
+        .to_owned()
     }
 }
 

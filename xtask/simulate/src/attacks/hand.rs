@@ -59,8 +59,12 @@ impl<'a, 'p> Hand<'a, 'p> {
         random: &mut Random,
     ) -> Self {
         let own = random.chance(cast.parameters.attacks.own_program);
-        let mut programs = player.role.activities.iter().filter_map(|of| of.program.clone());
-        let by = if player.device.is_some() || own && player.role.program.is_some() {
+        let mut programs = player
+            .role
+            .activities
+            .iter()
+            .filter_map(|of| of.program.clone());
+        let by = if player.device.is_some() || own && player.runs() {
             By::Itself
         } else if let (true, Some(path)) = (own, programs.next()) {
             By::EachTime(path)
@@ -105,7 +109,9 @@ impl<'a, 'p> Hand<'a, 'p> {
             By::Itself => return self.player.life(at).map(|life| life.task.clone()),
             By::EachTime(_) | By::Program(_) => {}
         }
-        let (By::EachTime(path) | By::Program(path)) = &self.by else { return None };
+        let (By::EachTime(path) | By::Program(path)) = &self.by else {
+            return None;
+        };
         let task = self.player.starts(at, path, scene)?;
         self.note(at, at);
         if matches!(self.by, By::Program(_)) {
@@ -130,7 +136,11 @@ impl<'a, 'p> Hand<'a, 'p> {
     ) -> Timestamp {
         let task = self.process(at, scene);
         // A program is there before it connects.
-        let late = if matches!(self.by, By::Itself) { 0.0 } else { 0.03 };
+        let late = if matches!(self.by, By::Itself) {
+            0.0
+        } else {
+            0.03
+        };
         let begin = Timestamp(at.0 + seconds(late));
         let who = match (&task, &self.by) {
             (Some(task), By::Itself) => Some(Who::Daemon(task)),
@@ -172,7 +182,11 @@ impl<'a, 'p> Hand<'a, 'p> {
                 "{note}; {} connections, {} bytes sent, by {}",
                 self.connections,
                 self.sent,
-                if self.own { "its own program" } else { "another program" }
+                if self.own {
+                    "its own program"
+                } else {
+                    "another program"
+                }
             ),
         })
     }
@@ -183,6 +197,8 @@ fn tool(source: &Source, random: &mut Random) -> String {
     let brought = format!("/dev/shm/.{:08x}", source.of("tool").number() >> 32);
     match random.chance(0.5) {
         true => brought,
-        false => random.one_of(&TOOLS).map_or(brought, |tool| (*tool).to_owned()),
+        false => random
+            .one_of(&TOOLS)
+            .map_or(brought, |tool| (*tool).to_owned()),
     }
 }

@@ -81,9 +81,10 @@ impl Kind {
     }
 
     /// Whether it can be done with an identity.
-    fn fits(self, player: &Player<'_>) -> bool {
+    fn fits(self, player: &Player<'_>, cast: &Cast<'_>) -> bool {
         let is_device = player.device.is_some();
         match self {
+            Self::LivingOffAllowed => acts::known(player, cast).next().is_some(),
             Self::IdentitySwap => !is_device,
             // Whoever has no credential is of no use for more of them.
             Self::Harvest => !is_device && !player.files.is_empty(),
@@ -95,7 +96,8 @@ impl Kind {
                     When::Every { .. } => false,
                     When::At { hours, .. } => !hours.is_empty(),
                 };
-                !is_device && player.role.activities.iter().all(|of| rests(&of.when))
+                let knows = acts::known(player, cast).next().is_some();
+                !is_device && knows && player.role.activities.iter().all(|of| rests(&of.when))
             }
             _ => true,
         }
@@ -117,9 +119,13 @@ pub(crate) fn draw(
         let source = source.at(number as u64);
         let mut random = source.of("draw").stream();
         let players = cast.players.iter().enumerate();
-        let fitting: Vec<_> = players.filter(|(_, player)| kind.fits(player)).collect();
+        let fitting: Vec<_> = players
+            .filter(|(_, player)| kind.fits(player, cast))
+            .collect();
         for _ in 0..DRAWS {
-            let Some((index, player)) = random.one_of(&fitting) else { break };
+            let Some((index, player)) = random.one_of(&fitting) else {
+                break;
+            };
             let (from, to) = when(*kind, &cast.calendar, &cast.parameters.attacks, &mut random);
             if !busy.take(*index, from, to) {
                 continue;
@@ -171,10 +177,15 @@ fn when(
     if let Some([low, high]) = at_hour {
         let date = calendar.local(from).date();
         let past = hours(random.between(low, high));
-        let at = calendar.moment(date, 0, 0).map(|midnight| Timestamp(midnight.0 + past));
+        let at = calendar
+            .moment(date, 0, 0)
+            .map(|midnight| Timestamp(midnight.0 + past));
         from = at.unwrap_or(from).max(calendar.warm);
     }
-    (from, Timestamp((from.0 + length).min(calendar.end.0 - SECOND)))
+    (
+        from,
+        Timestamp((from.0 + length).min(calendar.end.0 - SECOND)),
+    )
 }
 
 /// One attack, while it happens.

@@ -9,6 +9,7 @@ mod kubernetes;
 mod process;
 mod run;
 mod setup;
+mod simulate;
 mod test;
 mod ui;
 mod vm;
@@ -29,6 +30,8 @@ Commands
   test [FILTER…] [-- ARGS…]        set up, build, and run all tests, the live ones on this kernel as root
   bench [--rss] [--json] [--rounds N]
                                    what the daemon costs: CPU per operation without and with it, its memory
+  simulate FOLDER [--set development|final] [--seed N]… [--parameters FILE]
+                                   recordings of ordinary hosts over weeks, with attacks and changes that are labelled
   vm [--kernel SERIES]… [--lane NAME]… [--jobs N] [--list] [--quick] [--write-docs]
                                    the live tests on stock kernels in emulated machines; all kernels, all lanes
   vm --kernel SERIES --command SCRIPT [--debug] [--limit SECONDS] [--parameters WORDS]
@@ -87,6 +90,7 @@ fn dispatch(mut args: Vec<String>) -> Result<ExitCode> {
         "bench" => bench::command(&workspace, args),
         "ci" => ci::command(&workspace, &args),
         "kubernetes" => kubernetes::command(&workspace, &args),
+        "simulate" => simulate::command(&workspace, args),
         "vm" => vm::command(&workspace, &args),
         "deny" => deny::command(&workspace, &args),
         "help" | "--help" | "-h" => {

@@ -6,8 +6,10 @@
 mod attribution;
 mod decode;
 mod detection;
+mod ordinary;
 mod ratio;
 mod recognise;
+mod step;
 mod tasks;
 
 use std::time::{Duration, SystemTime};
@@ -26,6 +28,7 @@ fn main() {
     decode::bench(&mut criterion);
     attribution::bench(&mut criterion);
     detection::bench(&mut criterion);
+    step::bench(&mut criterion);
     recognise::bench(&mut criterion);
     criterion.final_summary();
     // `cargo test --benches` and `cargo bench -- --test` run everything once and measure nothing.

@@ -51,7 +51,10 @@ pub(super) fn pair(
 /// Prints a line for each pair that was measured since `began`: files of earlier runs lie there
 /// too.
 pub(super) fn print(began: SystemTime) {
-    println!("\n{:<34} {:>12}  ratio to its baseline", "", "ns");
+    println!(
+        "\n{:<34} {:>12} {:>12}  ratio to its baseline",
+        "", "ns", "per second"
+    );
     PAIRS.with_borrow(|pairs| {
         for pair in pairs {
             let (Some(subject), Some(baseline)) = (
@@ -61,9 +64,10 @@ pub(super) fn print(began: SystemTime) {
                 continue;
             };
             println!(
-                "{:<34} {:>12.1}  {:.2} x {:.1} ns, {}",
+                "{:<34} {:>12.1} {:>12.0}  {:.2} x {:.1} ns, {}",
                 format!("{}/{}", pair.group, pair.name),
                 subject / pair.elements as f64,
+                pair.elements as f64 * 1e9 / subject,
                 subject / baseline,
                 baseline / pair.elements as f64,
                 pair.baseline

@@ -1,8 +1,10 @@
 //! What the host said of itself, as facts.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::cgroup::candidates;
 use crate::model::{Account, Container, FileId, Selector, Sha256Digest};
@@ -44,6 +46,7 @@ pub struct Host {
     older_containers: HashMap<String, Container>,
     owners: HashMap<FileId, u32>,
     older_owners: HashMap<FileId, u32>,
+    changes: u64,
 }
 
 /// An account of this host.
@@ -69,8 +72,15 @@ impl Program {
 }
 
 impl Host {
+    /// How often anything has changed that actors are made from: names of uids, paths of cgroups,
+    /// containers and programs.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Takes in the name of a uid and what account it is, or that it has none.
     pub fn set_user(&mut self, uid: u32, name: Option<&str>, account: Option<Account>) {
+        self.changes += 1;
         match name {
             Some(name) => self.users.insert(
                 uid,
@@ -101,6 +111,10 @@ impl Host {
 
     /// Takes in what a runtime says of a container.
     pub fn set_container(&mut self, container: &Container) {
+        if self.containers.get(&container.id) == Some(container) {
+            return;
+        }
+        self.changes += 1;
         if self.containers.len() >= CONTAINERS && !self.containers.contains_key(&container.id) {
             self.older_containers = std::mem::take(&mut self.containers);
         }
@@ -152,6 +166,10 @@ impl Host {
 
     /// Takes in the path of a cgroup.
     pub fn set_cgroup(&mut self, id: u64, path: &str) {
+        if self.cgroups.get(&id).is_some_and(|known| known == path) {
+            return;
+        }
+        self.changes += 1;
         if self.cgroups.len() >= GENERATION && !self.cgroups.contains_key(&id) {
             self.older = std::mem::take(&mut self.cgroups);
         }
@@ -189,14 +207,18 @@ impl Host {
 
     /// Takes in that a program lies at a path of this host.
     pub fn set_program(&mut self, file: FileId, path: &str, owner: u32, mode: u32) {
-        if self.programs.len() >= PROGRAMS && !self.programs.contains_key(&file) {
-            self.older_programs = std::mem::take(&mut self.programs);
-        }
         let program = Program {
             path: path.into(),
             owner,
             mode,
         };
+        if self.programs.get(&file) == Some(&program) {
+            return;
+        }
+        self.changes += 1;
+        if self.programs.len() >= PROGRAMS && !self.programs.contains_key(&file) {
+            self.older_programs = std::mem::take(&mut self.programs);
+        }
         self.programs.insert(file, program);
     }
 

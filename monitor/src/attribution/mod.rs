@@ -1,6 +1,7 @@
 //! Who acts: from a task to a machine identity, with the process's executable and parents. Pure:
 //! what the host knows (names of uids, paths of cgroups) came in as facts.
 
+mod actors;
 mod cgroup;
 mod host;
 mod process;
@@ -34,7 +35,7 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// Names a task's actor.
+    /// Names a task's actor. [`Processes::actor`] does it once for many acts.
     pub fn of(task: &Task, processes: &Processes, host: &Host) -> Self {
         let v2 = host.cgroup(task.cgroup).map(placement).unwrap_or_default();
         let v1 = host
@@ -146,7 +147,7 @@ mod tests {
     use super::*;
     use crate::model::FileId;
 
-    fn task(uid: u32, exe: FileId) -> Task {
+    pub(super) fn task(uid: u32, exe: FileId) -> Task {
         Task {
             pid: 42,
             start: Timestamp(1),

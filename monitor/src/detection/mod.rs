@@ -36,6 +36,7 @@ mod usual;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 pub use allowed::{Exceptions, can_be_allowed, exception_of, needs_force};
 pub use fold::{Cause, Finding, Folds};
@@ -45,7 +46,7 @@ use crate::baseline::Baselines;
 use crate::config::{DetectionConfig, LifeConfig, OffboardConfig};
 use crate::model::{
     Alert, AlertDestination, DetectionId, Fact, Record, RegistryChange, Rhythm, Succession, Target,
-    Timestamp, Usage,
+    Task, Timestamp, Usage,
 };
 use crate::registry::{Learned, Registry, Removal};
 
@@ -204,7 +205,7 @@ impl Detector {
                 permitted,
             } => {
                 self.state.processes.running(task, path.as_deref(), now);
-                let actor = Actor::of(task, &self.state.processes, &self.state.host);
+                let actor = self.attributed(task);
                 self.note_given(&actor, *permitted, false, now);
             }
             Fact::Fork { task } => self.state.processes.forked(task, now),
@@ -236,7 +237,7 @@ impl Detector {
                 capability,
                 exact,
             } => {
-                let actor = Actor::of(task, &self.state.processes, &self.state.host);
+                let actor = self.attributed(task);
                 self.note_used(&actor, *capability, *exact);
             }
             Fact::FileAccess { count: 0, .. } => {}
@@ -325,7 +326,7 @@ impl Detector {
             } => {
                 let actor = self.actor(task, &mut outcome, now);
                 // Not seen to act: it is the one that is acted upon.
-                let target = Actor::of(target, &self.state.processes, &self.state.host);
+                let target = self.attributed(target);
                 self.memory_access(&actor, &target, *how, *granted, now, &mut findings);
             }
             Fact::KeyRead {
@@ -468,8 +469,14 @@ impl Detector {
         alerts
     }
 
-    fn actor(&mut self, task: &crate::model::Task, outcome: &mut Outcome, now: Timestamp) -> Actor {
-        let actor = Actor::of(task, &self.state.processes, &self.state.host);
+    /// A task's actor.
+    fn attributed(&mut self, task: &Task) -> Arc<Actor> {
+        self.state.processes.actor(task, &self.state.host)
+    }
+
+    /// A task's actor, which has just acted.
+    fn actor(&mut self, task: &Task, outcome: &mut Outcome, now: Timestamp) -> Arc<Actor> {
+        let actor = self.attributed(task);
         let woken = self.identity_wakes(&actor, now, outcome);
         self.woken.extend(woken);
         self.state.registry.identity_seen(actor.identity(), now);

@@ -39,6 +39,19 @@ impl Processes {
         })
     }
 
+    /// Whoever is asked for where parents are told, and what they run: all above a task that are
+    /// known, and the first that is not.
+    pub(super) fn asked_above(&self, task: &Task) -> impl Iterator<Item = ProcessKey> {
+        let known = self.table.get(&task.key());
+        let mut next = Some(known.map_or(task.parent(), |known| known.parent));
+        std::iter::from_fn(move || {
+            let key = next.take()?;
+            let above = self.table.get(&key).map(|parent| parent.parent);
+            next = above.filter(|above| *above != key);
+            Some(key)
+        })
+    }
+
     /// A task's parents, nearest first, each as it was when its program began.
     pub fn parents(&self, task: &Task) -> impl Iterator<Item = &Process> {
         self.above(task).map(|(_, parent)| parent)

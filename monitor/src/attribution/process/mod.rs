@@ -3,11 +3,13 @@
 mod lineage;
 mod reads;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::is_forgotten;
+use foldhash::HashMap;
+
+use super::actors::Actors;
+use super::{ANCESTORS, Actor, Host, is_forgotten};
 use crate::model::{FileId, ProcessKey, Selector, Task, Timestamp};
 
 pub use lineage::Switch;
@@ -47,9 +49,22 @@ impl Process {
 pub struct Processes {
     table: HashMap<ProcessKey, Process>,
     last_sweep: Timestamp,
+    /// Each must hear of what changes an actor.
+    pub(super) actors: Actors,
 }
 
 impl Processes {
+    /// A task's actor, as [`Actor::of`] makes it; made anew only where something has changed.
+    pub fn actor(&mut self, task: &Task, host: &Host) -> Arc<Actor> {
+        if let Some(actor) = self.actors.get(task, host) {
+            return Arc::clone(actor);
+        }
+        let actor = Arc::new(Actor::of(task, self, host));
+        let asked: Vec<_> = self.asked_above(task).take(ANCESTORS).collect();
+        self.actors.keep(&actor, asked.into_iter());
+        actor
+    }
+
     /// A process and its program: at start, or after exec.
     pub fn started(&mut self, task: &Task, exe: Option<&str>, now: Timestamp) {
         let process = self.known(task, now);
@@ -61,8 +76,11 @@ impl Processes {
         process.from_before = false;
         process.forked = false;
         if let Some(exe) = exe {
-            process.exe = Some(exe.into());
             process.reads.new_program();
+            if process.exe.as_deref() != Some(exe) {
+                process.exe = Some(exe.into());
+                self.actors.changed(task.key());
+            }
         }
     }
 
@@ -85,10 +103,14 @@ impl Processes {
         let child = self.known(task, now);
         // Hooks may deliver out of order: what the child has already done is newer.
         let runs_another = child.exe.is_some();
+        let is_told = !runs_another && exe.is_some();
         child.exe = child.exe.take().or(exe);
         child.from_before |= from_before && !runs_another;
         child.forked = !runs_another;
         child.reads.inherit(inherited, runs_another);
+        if is_told {
+            self.actors.changed(task.key());
+        }
     }
 
     /// A process ended.
@@ -96,6 +118,7 @@ impl Processes {
         if let Some(process) = self.table.get_mut(&task.key()) {
             process.ended = Some(now);
         }
+        self.actors.ended(task.key());
     }
 
     /// Whether a process is known to have ended: what is heard of it now comes late.
@@ -150,6 +173,7 @@ impl Processes {
     /// Notes that a task, and with it all that it starts, runs a job.
     pub fn runs_job(&mut self, task: &Task, job: &Selector, now: Timestamp) {
         self.known(task, now).job = Some(job.clone());
+        self.actors.changed(task.key());
     }
 
     /// The job that a task runs.
@@ -162,11 +186,13 @@ impl Processes {
 
     /// The entry of a process, made where there is none.
     fn known(&mut self, task: &Task, now: Timestamp) -> &mut Process {
-        if !self.table.contains_key(&task.key()) {
+        let key = task.key();
+        if !self.table.contains_key(&key) {
             self.make_room(now);
+            self.actors.changed(key);
         }
-        // What runs under another uid than its parent began with was given it there.
         let parent = self.table.get(&task.parent());
+        // What runs under another uid than its parent began with was given it there.
         let switch = parent.and_then(|parent| {
             if parent.task.uid == task.uid {
                 parent.switch.clone()
@@ -175,7 +201,7 @@ impl Processes {
             }
         });
         let job = parent.and_then(|parent| parent.job.clone());
-        self.table.entry(task.key()).or_insert_with(|| Process {
+        self.table.entry(key).or_insert_with(|| Process {
             switch,
             job,
             task: task.clone(),
@@ -192,8 +218,14 @@ impl Processes {
     fn make_room(&mut self, now: Timestamp) {
         if apart(self.last_sweep, now) > Duration::from_secs(10) || self.table.len() >= CAPACITY {
             self.last_sweep = now;
-            self.table
-                .retain(|_, process| process.ended.is_none_or(|at| !is_forgotten(at, now)));
+            let actors = &mut self.actors;
+            self.table.retain(|key, process| {
+                let is_kept = process.ended.is_none_or(|at| !is_forgotten(at, now));
+                if !is_kept {
+                    actors.changed(*key);
+                }
+                is_kept
+            });
         }
         if self.table.len() >= CAPACITY {
             let mut ended: Vec<_> = self
@@ -204,6 +236,7 @@ impl Processes {
             ended.sort_unstable();
             for (_, _, key) in ended.into_iter().take(CAPACITY / 8) {
                 self.table.remove(&key);
+                self.actors.changed(key);
             }
         }
     }

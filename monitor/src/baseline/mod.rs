@@ -20,7 +20,9 @@ mod novelty;
 mod numbers;
 mod prior;
 mod programs;
+mod stored;
 mod tail;
+mod unwatched;
 
 use std::hash::{Hash, Hasher};
 
@@ -32,6 +34,7 @@ pub use budget::Test;
 pub use contact::{Contact, Destination, Phase, Scope, Service, Way};
 pub use destinations::Standing;
 pub use groups::Level;
+pub use stored::{StoredError, Unstored, VERSION};
 
 use crate::model::{Selector, Timestamp};
 use host::Host;
@@ -65,6 +68,8 @@ pub struct Baselines {
     questions: Vec<Question>,
     /// Identities that were forgotten, because there are too many.
     forgotten: u64,
+    /// What the database does not know yet.
+    ledger: stored::Ledger,
 }
 
 impl Default for Baselines {
@@ -81,6 +86,7 @@ impl Baselines {
             host: Host::new(budget),
             questions: Vec::new(),
             forgotten: 0,
+            ledger: stored::Ledger::default(),
         }
     }
 
@@ -148,7 +154,9 @@ impl Baselines {
         self.host.budget.day(destinations::day_of(at));
         if !self.identities.contains_key(identity) {
             if self.identities.len() >= IDENTITIES {
-                self.identities.pop_front();
+                if let Some((forgotten, _)) = self.identities.pop_front() {
+                    self.ledger.forget(forgotten);
+                }
                 self.forgotten += 1;
             }
             self.identities.insert(identity.clone(), Box::default());
@@ -156,6 +164,8 @@ impl Baselines {
         let Some(baseline) = self.identities.to_back(identity) else {
             return Vec::new();
         };
+        baseline.is_unstored = true;
+        self.ledger.until = self.ledger.until.max(at);
         let mut questions = std::mem::take(&mut self.questions);
         baseline.advance(at, &mut self.host, &mut questions);
         act(baseline, at, &mut self.host, &mut questions);

@@ -114,6 +114,21 @@ impl Budget {
         self.tokens = self.tokens.min(capacity(per_day));
     }
 
+    /// Whether tests can have led to it.
+    pub(super) fn is_sound(&self) -> bool {
+        let is_amount = |of: f64| of.is_finite() && of >= 0.0;
+        is_amount(self.per_day)
+            && is_amount(self.tokens)
+            && self.streams.iter().all(|of| {
+                [of.expected, of.today, of.spent].into_iter().all(is_amount) && of.expected > 0.0
+            })
+    }
+
+    /// What it is worth a day.
+    pub(super) fn per_day(&self) -> f64 {
+        self.per_day
+    }
+
     /// A day has begun. A day is one of event time, in UTC.
     pub(super) fn day(&mut self, day: u16) {
         if day == self.day {

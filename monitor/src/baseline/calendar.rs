@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::numbers::negative_binomial_tail;
+use super::numbers::{is_count, negative_binomial_tail};
 
 /// Hours of a week.
 const WEEK: usize = 168;
@@ -86,6 +86,26 @@ impl Calendar {
     /// Time has come to this hour, and nobody watched since the last.
     pub(super) fn skip(&mut self, hour: u32) {
         (self.hour, self.in_hour, self.looked) = (hour, 0, 0);
+        self.learned = None;
+    }
+
+    /// The hour that goes on, as hours of the epoch; 0 before the first.
+    pub(super) fn hour(&self) -> u32 {
+        self.hour
+    }
+
+    pub(super) fn is_sound(&self) -> bool {
+        let tables = [&self.counts, &self.watched, &self.active];
+        let sums = [
+            self.all_counts,
+            self.all_watched,
+            self.spread,
+            self.spread_worth,
+        ];
+        tables
+            .iter()
+            .all(|of| of.len() == WEEK && of.iter().copied().all(is_count))
+            && sums.into_iter().all(is_count)
     }
 
     /// What happens in the hour that goes on is not ordinary: it is learned as if it were.

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::numbers::is_count;
+
 /// Steps: from 1 down to 10^-6.
 const STEPS: usize = 24;
 /// Steps to a decade.
@@ -44,6 +46,10 @@ fn edge(step: usize) -> f64 {
 }
 
 impl Calibration {
+    pub(super) fn is_sound(&self) -> bool {
+        is_count(self.all) && self.seen.iter().copied().all(is_count)
+    }
+
     /// Takes in the p-value of something ordinary.
     pub(super) fn learn(&mut self, p: f64) {
         if self.all >= MOST {

@@ -110,6 +110,13 @@ impl Known {
             && self.destination.service().scope != Scope::Group
     }
 
+    fn is_sound(&self) -> bool {
+        self.gaps.is_sound()
+            && self.day_sent.is_sound()
+            && super::numbers::is_count(self.sittings)
+            && self.novelty.is_finite()
+    }
+
     pub(super) fn is_trusted(&self) -> bool {
         matches!(self.standing, Standing::Trusted | Standing::Approved)
     }
@@ -300,6 +307,10 @@ impl Destinations {
             of.end_day(identity)
         })
         .collect()
+    }
+
+    pub(super) fn is_sound(&self) -> bool {
+        self.table.len() <= MOST && self.tail.is_sound() && self.table.iter().all(Known::is_sound)
     }
 
     pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Known> {

@@ -53,6 +53,13 @@ impl Drift {
         (evidence > 3.0).then(|| libm::exp(-evidence))
     }
 
+    /// Whether days can have led to it: what comes from outside may be anything.
+    pub(super) fn is_sound(&self) -> bool {
+        self.reference.is_sound()
+            && self.evidence.is_finite()
+            && super::numbers::is_count(self.sent)
+    }
+
     /// Bytes that were usual in a day.
     pub(super) fn usual(&self) -> f64 {
         libm::expm1(self.reference.mean())

@@ -6,7 +6,7 @@ use super::budget::{Budget, Test};
 use super::calibration::Calibration;
 use super::destinations::{FirstDay, as_f64};
 use super::groups::Groups;
-use super::numbers::{Belief, Moments, log_bytes, p_value};
+use super::numbers::{Belief, Moments, is_count, log_bytes, p_value};
 use super::prior::{self, Role};
 
 /// First days that count.
@@ -33,6 +33,22 @@ pub(super) struct Kept {
     silent: (f32, f32),
     rhythmic: (f32, f32),
     calibrations: [Calibration; Test::ALL.len()],
+}
+
+impl Kept {
+    /// Whether acts can have led to it.
+    pub(super) fn is_sound(&self) -> bool {
+        let counts = [
+            self.silent.0,
+            self.silent.1,
+            self.rhythmic.0,
+            self.rhythmic.1,
+        ];
+        self.new_sent.is_sound()
+            && self.new_received.is_sound()
+            && counts.into_iter().all(is_count)
+            && self.calibrations.iter().all(Calibration::is_sound)
+    }
 }
 
 impl Host {

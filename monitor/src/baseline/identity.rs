@@ -8,7 +8,7 @@ use super::calendar::Calendar;
 use super::contact::{Contact, Destination, Phase, Service};
 use super::destinations::{Destinations, Known, Place, RHYTHM, Standing, as_f64, day_of};
 use super::drift::Drift;
-use super::groups::Level;
+use super::groups::{Groups, Level};
 use super::host::Host;
 use super::leak::Leak;
 use super::novelty::Services;
@@ -37,7 +37,7 @@ const HOUR_HOURS: f64 = 240.0;
 const USUAL_HOUR: f64 = 0.05;
 
 /// The group in which programs are things. No program has this hash but by chance.
-const PROGRAMS: u64 = 1;
+pub(super) const PROGRAMS: u64 = 1;
 
 /// A question: is this too unlikely?
 #[derive(Debug, Clone, PartialEq)]
@@ -77,11 +77,19 @@ pub(super) struct Baseline {
     pub(super) calendar: Calendar,
     /// Logarithms of the bytes sent to a destination in a day.
     day_sent: Moments,
-    leak: Leak,
+    pub(super) leak: Leak,
     drift: Drift,
     /// Bytes of the day that goes on.
     sent_today: u64,
     pub(super) programs: Programs,
+    /// A hash of the program by which it connected last: whose peer it is. 0 for devices.
+    pub(super) program: u64,
+    /// The database does not know it as it is.
+    #[serde(skip)]
+    pub(super) is_unstored: bool,
+    /// When it was stored last.
+    #[serde(skip)]
+    pub(super) stored_at: u32,
 }
 
 /// Who acts: what its baseline is shrunk to.
@@ -107,6 +115,38 @@ impl Baseline {
     pub(super) fn maturity(&self) -> Maturity {
         Maturity {
             hours: self.calendar.hours(),
+        }
+    }
+
+    /// Whether acts can have led to it: what comes from outside may be anything.
+    pub(super) fn is_sound(&self) -> bool {
+        self.destinations.is_sound()
+            && self.services.is_sound()
+            && self.domains.is_sound()
+            && self.told.len() <= TOLD
+            && self.calendar.is_sound()
+            && self.day_sent.is_sound()
+            && self.leak.is_sound()
+            && self.drift.is_sound()
+            && self.programs.is_sound()
+    }
+
+    /// What peers may take from it.
+    pub(super) fn teach(&mut self, groups: &mut Groups) {
+        self.joined = true;
+        groups.join(self.program);
+        for known in self.destinations.iter() {
+            if known.standing == Standing::Suspect {
+                continue;
+            }
+            for level in [Level::Destination, Level::Network, Level::Service] {
+                if level <= known.level.max(Level::Destination) {
+                    groups.learn(self.program, level, thing(known.destination, level));
+                }
+            }
+        }
+        for program in self.programs.iter() {
+            groups.learn(PROGRAMS, Level::Service, program);
         }
     }
 
@@ -183,6 +223,7 @@ impl Baseline {
         host: &mut Host,
         ask: &mut Vec<Question>,
     ) {
+        self.program = peers.program;
         match contact.phase {
             Phase::Opened => {
                 self.rate(ask);

@@ -82,6 +82,18 @@ impl Leak {
         (evidence > 3.0).then(|| libm::exp(-evidence))
     }
 
+    pub(super) fn is_sound(&self) -> bool {
+        let floats = [self.evidence, self.sent_since, self.usual_since];
+        self.all.is_sound()
+            && self.hours.iter().all(Moments::is_sound)
+            && floats.iter().all(|of| of.is_finite())
+    }
+
+    /// What was sent in the hour that goes on says nothing of an hour.
+    pub(super) fn skip(&mut self) {
+        self.sent = 0;
+    }
+
     /// Begins anew: it was told.
     pub(super) fn told(&mut self) {
         self.evidence = 0.0;

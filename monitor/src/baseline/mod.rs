@@ -21,7 +21,9 @@ mod novelty;
 mod numbers;
 mod prior;
 mod programs;
+mod stored;
 mod tail;
+mod unwatched;
 
 use std::hash::{Hash, Hasher};
 
@@ -34,6 +36,7 @@ pub use contact::{Contact, Destination, Phase, Scope, Service, Way};
 pub use destinations::Standing;
 pub use groups::Level;
 pub use prior::Role;
+pub use stored::{StoredError, Unstored, VERSION};
 
 use crate::model::{Selector, Timestamp};
 use host::Host;
@@ -69,6 +72,8 @@ pub struct Baselines {
     questions: Vec<Question>,
     /// Identities that were forgotten, because there are too many.
     forgotten: u64,
+    /// What the database does not know yet.
+    ledger: stored::Ledger,
 }
 
 impl Default for Baselines {
@@ -85,6 +90,7 @@ impl Baselines {
             host: Host::new(budget),
             questions: Vec::new(),
             forgotten: 0,
+            ledger: stored::Ledger::default(),
         }
     }
 
@@ -154,7 +160,9 @@ impl Baselines {
         self.host.budget.day(destinations::day_of(at));
         if !self.identities.contains_key(identity) {
             if self.identities.len() >= IDENTITIES {
-                self.identities.pop_front();
+                if let Some((forgotten, _)) = self.identities.pop_front() {
+                    self.ledger.forget(forgotten);
+                }
                 self.forgotten += 1;
             }
             self.identities.insert(identity.clone(), Box::default());
@@ -162,6 +170,8 @@ impl Baselines {
         let Some(baseline) = self.identities.to_back(identity) else {
             return Vec::new();
         };
+        baseline.is_unstored = true;
+        self.ledger.until = self.ledger.until.max(at);
         let mut questions = std::mem::take(&mut self.questions);
         baseline.join(peers, &mut self.host);
         baseline.advance(at, &mut self.host, &mut questions);

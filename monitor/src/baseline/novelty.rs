@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::contact::Service;
 use super::groups::Level;
+use super::numbers::is_count;
 
 /// Concentration: what is new at the very beginning.
 const THETA: f64 = 1.0;
@@ -95,6 +96,17 @@ impl Services {
 
     pub(super) fn heap(&self) -> usize {
         self.used.capacity() * size_of::<Used>()
+    }
+
+    pub(super) fn is_sound(&self) -> bool {
+        let mut used = self.used.iter();
+        self.used.len() <= MOST
+            && is_count(self.draws)
+            && used.all(|of| {
+                [of.draws, of.networks, of.destinations]
+                    .into_iter()
+                    .all(is_count)
+            })
     }
 
     pub(super) fn len(&self) -> usize {

@@ -17,6 +17,11 @@ pub(super) fn p_value(p: f64) -> f64 {
     }
 }
 
+/// Whether a number can be a sum of counts.
+pub(super) fn is_count(of: f32) -> bool {
+    (0.0..=1e12).contains(&of)
+}
+
 /// ln(1 + bytes): sizes spread over many orders of magnitude.
 pub(super) fn log_bytes(bytes: f64) -> f64 {
     libm::log1p(bytes.max(0.0))
@@ -53,6 +58,14 @@ impl Moments {
             self.mean = mean as f32;
             self.squares = (squares + delta * (value - mean)).max(0.0) as f32;
         }
+    }
+
+    /// Whether values can have led to it: what comes from outside may be anything.
+    pub(super) fn is_sound(&self) -> bool {
+        self.weight <= 1e6
+            && is_count(self.weight)
+            && is_count(self.squares)
+            && self.mean.is_finite()
     }
 
     /// How many values count.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::novelty::new_chance;
+use super::numbers::is_count;
 
 /// Most that are kept; beyond, the one is forgotten that ran least.
 const MOST: usize = 24;
@@ -63,6 +64,18 @@ impl Programs {
 
     pub(super) fn heap(&self) -> usize {
         self.ran.capacity() * size_of::<Ran>()
+    }
+
+    /// Hashes of their paths.
+    pub(super) fn iter(&self) -> impl Iterator<Item = u64> {
+        self.ran.iter().map(|of| of.program)
+    }
+
+    pub(super) fn is_sound(&self) -> bool {
+        self.ran.len() <= MOST
+            && is_count(self.draws)
+            && is_count(self.kinds)
+            && self.ran.iter().all(|of| is_count(of.hours))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -41,6 +41,12 @@ impl Tail {
         (self.young.capacity() + self.old.capacity()) * size_of::<u64>()
     }
 
+    pub(super) fn is_sound(&self) -> bool {
+        [&self.young, &self.old]
+            .iter()
+            .all(|words| words.is_empty() || words.len() == WORDS)
+    }
+
     pub(super) fn has(&self, hash: u64) -> bool {
         holds(&self.young, hash) || holds(&self.old, hash)
     }

@@ -187,6 +187,19 @@ impl FingerprintKey {
         Fingerprint::new(format!("hmac:{}", self.digest(domain, &[secret])))
     }
 
+    /// A seal on something that is stored, by which this installation knows later that it wrote it:
+    /// HMAC-SHA256 of the domain and the parts.
+    pub fn seal(&self, domain: &str, parts: &[&[u8]]) -> Vec<u8> {
+        let mac = self.mac(domain, parts);
+        mac.map_or_else(Vec::new, |mac| mac.finalize().into_bytes().to_vec())
+    }
+
+    /// Whether a seal is the one of these parts. Takes as long for any that is not.
+    pub fn is_sealed(&self, domain: &str, parts: &[&[u8]], seal: &[u8]) -> bool {
+        let mac = self.mac(domain, parts);
+        mac.is_some_and(|mac| mac.verify_slice(seal).is_ok())
+    }
+
     /// A bare secret (a token, the content of a declared file): white space around it, such as an
     /// editor's newline, does not count.
     pub(super) fn value(&self, secret: &[u8]) -> Fingerprint {
@@ -216,22 +229,27 @@ impl FingerprintKey {
     fn digest(&self, domain: &str, parts: &[&[u8]]) -> String {
         use std::fmt::Write as _;
 
-        // HMAC takes keys of any length, so this cannot fail; were it to, the name would be a
-        // constant, which the tests would show.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else {
+        // Were there none, the name would be a constant, which the tests would show.
+        let Some(mac) = self.mac(domain, parts) else {
             return String::new();
         };
+        let mut hex = String::with_capacity(32);
+        for byte in &mac.finalize().into_bytes()[..16] {
+            let _ = write!(hex, "{byte:02x}");
+        }
+        hex
+    }
+
+    /// `None` never comes: HMAC takes keys of any length.
+    fn mac(&self, domain: &str, parts: &[&[u8]]) -> Option<Hmac<Sha256>> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
         mac.update(b"credwatch/1\0");
         // Each part goes in with its length: no two lists of parts read the same.
         for part in std::iter::once(domain.as_bytes()).chain(parts.iter().copied()) {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
         }
-        let mut hex = String::with_capacity(32);
-        for byte in &mac.finalize().into_bytes()[..16] {
-            let _ = write!(hex, "{byte:02x}");
-        }
-        hex
+        Some(mac)
     }
 }
 
@@ -374,6 +392,20 @@ mod tests {
         let text = key.hmac("d", b"s").to_string();
         assert_eq!(text.len(), "hmac:".len() + 32);
         assert!(text[5..].bytes().all(|b| b.is_ascii_hexdigit()));
+    }
+
+    #[test]
+    fn a_seal_fits_its_parts_and_no_others() {
+        let key = FingerprintKey([7; KEY]);
+        let seal = key.seal("d", &[b"ab", b"c"]);
+        assert_eq!(seal.len(), 32);
+        assert!(key.is_sealed("d", &[b"ab", b"c"], &seal));
+        assert!(!key.is_sealed("d", &[b"a", b"bc"], &seal));
+        assert!(!key.is_sealed("e", &[b"ab", b"c"], &seal));
+        assert!(!FingerprintKey([8; KEY]).is_sealed("d", &[b"ab", b"c"], &seal));
+        for other in [&seal[..31], &[], &[0; 32]] {
+            assert!(!key.is_sealed("d", &[b"ab", b"c"], other));
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod account_changes;
 mod accounts;
 mod allow;
+mod baselines;
 mod cluster;
 mod containers;
 mod control;

@@ -20,7 +20,7 @@ use crate::model::{Backend, Fact};
 use crate::recording::Writer;
 use crate::sensor;
 use crate::sinks::Sinks;
-use crate::storage::{Mode, Snapshot, Store};
+use crate::storage::{FoundBaseline, Mode, Snapshot, Store};
 
 /// Records until `args.duration` is over or a signal comes.
 ///
@@ -59,11 +59,11 @@ async fn recording(args: &RecordArgs, mut config: Config) -> CommandResult {
         sinks: Sinks::open(&startup::sinks(&config, args.output)).map_err(anyhow::Error::from)?,
         error: None,
     };
-    let snapshot = match Store::open(state_dir, Mode::ReadOnly) {
-        Ok(store) => store.load()?,
-        Err(_) => Snapshot::default(),
+    let before = match Store::open(state_dir, Mode::ReadOnly) {
+        Ok(store) => (store.load()?, store.baselines()?),
+        Err(_) => (Snapshot::default(), Vec::new()),
     };
-    run(args, &config, state_dir, output, &snapshot).await
+    run(args, &config, state_dir, output, before).await
 }
 
 async fn run(
@@ -71,11 +71,11 @@ async fn run(
     config: &Config,
     state_dir: &Path,
     output: Recorded<std::fs::File>,
-    snapshot: &Snapshot,
+    (snapshot, baselines): (Snapshot, Vec<FoundBaseline>),
 ) -> CommandResult {
     let mut parts = Parts::start(config, state_dir, false)?;
     let mut core: Core<_> = parts.core(config, output, state_dir)?;
-    startup::restore(&mut core, config, snapshot).await?;
+    startup::restore(&mut core, config, &snapshot, baselines).await?;
     say(&format!(
         "recording to {}{}; Ctrl-C ends it",
         args.file.display(),

@@ -94,6 +94,7 @@ pub(super) async fn serve(
                 core.output.store_seen(own.mark.beat());
                 own.host.look_at_units(core).await;
                 core.keep();
+                core.keep_baselines();
                 let sensor = Arc::clone(&core.sensor);
                 tokio::task::spawn_blocking(move || sensor.watch_control_sockets());
             }

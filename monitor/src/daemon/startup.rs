@@ -24,7 +24,7 @@ use crate::config::{Colour, Config, ConfigError, SinkConfig, SinkKind};
 use crate::control::{DEFAULT_STATE_DIR, Server, socket_path};
 use crate::model::{AlertStatus, Fact, RegistryChange, Severity, Timestamp};
 use crate::sinks::Sinks;
-use crate::storage::{Mode, Snapshot, StorageHandle, Store, Write};
+use crate::storage::{FoundBaseline, Mode, Snapshot, StorageHandle, Store, Write};
 
 /// Where the configuration lies when none is named.
 pub(super) const CONFIG: &str = "/etc/credwatch/credwatch.toml";
@@ -136,6 +136,7 @@ pub(super) async fn restore<O: Output>(
     core: &mut Core<O>,
     config: &Config,
     snapshot: &Snapshot,
+    baselines: Vec<FoundBaseline>,
 ) -> Result<(Vec<RegistryChange>, DeclaredIn), CommandError> {
     let (changes, declared_in) = restore::declared(&config.registry.directory, &snapshot.changes)
         .map_err(|error| CommandError::Configuration(error.into()))?;
@@ -143,6 +144,7 @@ pub(super) async fn restore<O: Output>(
         core.take(record).await;
     }
     core.output.restored();
+    core.restore_baselines(baselines).await;
     if let Some(last) = &snapshot.last_run {
         let from = last.ended.unwrap_or(last.last_seen);
         let to = core.sensor.now();
@@ -169,12 +171,13 @@ async fn daemon(options: &RunOptions, config: &Config) -> CommandResult {
     let socket = socket_path(&state_dir);
     let server = Server::bind(&socket, group(config)?)?;
     let snapshot = store.load()?;
+    let baselines = store.baselines()?;
     end_open_alerts(&mut store, &snapshot)?;
     let sinks = Sinks::open(&sinks(config, options.output)).map_err(anyhow::Error::from)?;
     let storage = StorageHandle::start(store)?;
     let mut parts = Parts::start(config, &state_dir, config.discovery.environments)?;
     let mut core = parts.core(config, Stored::new(storage.clone(), sinks), &state_dir)?;
-    let (changes, declared_in) = restore(&mut core, config, &snapshot).await?;
+    let (changes, declared_in) = restore(&mut core, config, &snapshot, baselines).await?;
     let now = Timestamp::now();
     let writes = changes.into_iter().map(|change| Write::Change(now, change));
     storage.commit(writes.collect()).await?;
@@ -233,6 +236,7 @@ async fn daemon(options: &RunOptions, config: &Config) -> CommandResult {
     core.finish().await;
     core.output.store_seen(None);
     core.keep();
+    core.store_baselines().await;
     let Stored { sinks, .. } = core.output;
     sinks.shutdown(END).await;
     storage.try_enqueue(vec![mark.end()]);

@@ -140,10 +140,17 @@ impl Detector {
             Timestamp(now.0.saturating_sub(nanoseconds))
         };
         let rhythms = &mut self.state.registry.rhythms;
+        let baselines = &mut self.state.baselines;
         match gap {
             Gap::Unsaid { unwatched, .. } => rhythms.unwatched(before(*unwatched), now),
-            Gap::Held { lasted } => rhythms.unwatched(before(*lasted), now),
-            Gap::ClockSet { from, to } => rhythms.unwatched(*from, *to),
+            Gap::Held { lasted } => {
+                rhythms.unwatched(before(*lasted), now);
+                baselines.unwatched(before(*lasted), now);
+            }
+            Gap::ClockSet { from, to } => {
+                rhythms.unwatched(*from, *to);
+                baselines.clock_set(*from, *to);
+            }
         }
     }
 }

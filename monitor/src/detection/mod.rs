@@ -364,7 +364,11 @@ impl Detector {
             Fact::FirstFound { fingerprint, at } => {
                 self.state.registry.first_found(fingerprint, *at);
             }
-            Fact::Unwatched { from, to } => self.state.registry.rhythms.unwatched(*from, *to),
+            Fact::Baseline(stored) => self.state.baselines.restore(stored),
+            Fact::Unwatched { from, to } => {
+                self.state.registry.rhythms.unwatched(*from, *to);
+                self.state.baselines.unwatched(*from, *to);
+            }
             Fact::Tick => {
                 self.settle_cluster(now, &mut outcome);
                 self.end_windows(now, &mut findings, &mut outcome);
@@ -409,7 +413,9 @@ impl Detector {
                 self.state.registry.offboarding.removed(selector, removal);
             }
             // What they say of the observation is taken in below.
-            Fact::Watching { .. } | Fact::Observed(_) | Fact::Pattern(_) => {}
+            Fact::Observed(_) | Fact::Pattern(_) => {}
+            // Whatever of it was watched is known.
+            Fact::Watching { .. } => self.state.baselines.unwatched(Timestamp(0), now),
             Fact::Stopping { signal, from } => findings.push(self.stopping(signal, from, now)),
             Fact::Gap { gap } => {
                 self.not_watched(gap, now);

@@ -12,7 +12,7 @@ use super::{
     Account, AccountChange, CapabilitySet, ClusterChange, ClusterRemoval, Container, Credential,
     CredentialState, CredentialUser, Exception, FileId, Fingerprint, Flow, Gap, HeldIn, KernelKey,
     Learning, Ledger, LocatedFile, Origin, ProgramRights, Relied, Rhythm, Selector, Sha256Digest,
-    Succession, Task, Timestamp, Usage, UsePattern,
+    StoredBaseline, Succession, Task, Timestamp, Usage, UsePattern,
 };
 
 /// A fact and when it happened.
@@ -343,6 +343,8 @@ pub enum Fact {
     Pattern(UsePattern),
     /// What a program of an identity was given and used, from before.
     Rights(ProgramRights),
+    /// What was learned of an identity's habits, or of the host's, from before.
+    Baseline(StoredBaseline),
     /// An account of this host is new, is gone, or can be used in another way than before.
     Account(AccountChange),
     /// The file that makes a unit of systemd came, or went.

@@ -6,6 +6,7 @@ pub mod account;
 pub mod account_change;
 pub mod alert;
 pub mod backend;
+pub mod baseline;
 pub mod capability_set;
 pub mod cluster;
 pub mod container;
@@ -33,6 +34,7 @@ pub use alert::{
     DetectionId, Evidence, Severity,
 };
 pub use backend::{Backend, Capability};
+pub use baseline::StoredBaseline;
 pub use capability_set::CapabilitySet;
 pub use cluster::{Bound, ClusterChange, ClusterRemoval, ClusterUid, ClusterUidError};
 pub use container::Container;

@@ -187,6 +187,8 @@ fn keep_in(kept: &mut Kept, keep: &Keep) {
             kept.cluster_removed.sort_by(|a, b| a.uid.cmp(&b.uid));
         }
         Keep::ClusterForgotten(uid) => forget_object(kept, uid),
+        // Read by themselves.
+        Keep::Baseline(_) | Keep::NoBaseline(_) => {}
         Keep::Rights(identity, exe, program) => {
             let same = |of: &ProgramRights| of.identity == *identity && of.exe == *exe;
             kept.rights.retain(|of| !same(of));

@@ -6,7 +6,7 @@ use rusqlite::Row;
 use super::load::{in_column, name, selector_of, time, uid_of};
 use super::values::{bits, count, name_of};
 use super::write::{Failure, prepare};
-use super::{Result, Store};
+use super::{Result, SealedBaseline, Store, baselines};
 use crate::model::{
     AccountState, Blindness, CapabilitySet, ClusterRemoval, ClusterUid, Fingerprint, Hole, Ledger,
     ProgramRights, Selector, Target, Timestamp, UsePattern,
@@ -34,6 +34,10 @@ pub enum Keep {
     ClusterForgotten(ClusterUid),
     /// What a program of an identity was given and used; `None` where that is forgotten.
     Rights(Selector, String, Option<ProgramRights>),
+    /// What was learned of an identity's habits, or of the host's; takes the place of what was known.
+    Baseline(SealedBaseline),
+    /// What was learned of an identity is forgotten.
+    NoBaseline(Selector),
 }
 
 /// All that is kept.
@@ -121,6 +125,8 @@ pub(super) fn keep(to: &rusqlite::Connection, keep: &Keep) -> Result<(), Failure
             prepare(to, sql)?.execute([uid.as_str()])?;
             Ok(())
         }
+        Keep::Baseline(of) => baselines::upsert(to, of),
+        Keep::NoBaseline(identity) => baselines::forget(to, identity),
         Keep::Rights(identity, exe, None) => {
             let sql = "DELETE FROM program_rights WHERE identity = ?1 AND exe = ?2";
             prepare(to, sql)?.execute((identity.as_str(), exe))?;

@@ -5,6 +5,7 @@
 //! outlives the death of the process at any moment; after a power failure the newest ones may be
 //! missing, and the database is whole (WAL with `synchronous=NORMAL`).
 
+mod baselines;
 mod error;
 mod handle;
 mod kept;
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 
 use rusqlite::Connection;
 
+pub use baselines::{FoundBaseline, SealedBaseline};
 pub use error::{Result, StorageError};
 pub use handle::{StorageHandle, StorageStats};
 pub use kept::{Keep, Kept};

@@ -16,6 +16,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_units.sql"),
     include_str!("migrations/0007_rights.sql"),
     include_str!("migrations/0008_cluster.sql"),
+    include_str!("migrations/0009_baselines.sql"),
 ];
 
 /// How many migrations a database has been through.
@@ -84,6 +85,7 @@ mod tests {
             "table account ",
             "table removal ",
             "table cluster_object ",
+            "table baseline ",
         ] {
             assert!(
                 tables(&whole).iter().any(|row| row.starts_with(name)),

@@ -157,7 +157,7 @@ impl Baselines {
                 self.ledger.until = self.ledger.until.max(body.until);
             }
             Some(identity) => {
-                let baseline: Baseline = postcard::from_bytes(&of.body).map_err(read)?;
+                let mut baseline: Baseline = postcard::from_bytes(&of.body).map_err(read)?;
                 if !baseline.is_sound() {
                     return Err(impossible());
                 }

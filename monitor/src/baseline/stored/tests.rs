@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::baseline::{Contact, Destination, Phase, Way, Who};
+use crate::baseline::{Contact, Destination, Phase, Role, Way, Who};
 use crate::model::Protocol;
 
 const HOUR: u32 = 3_600;
@@ -56,6 +56,7 @@ fn take(baselines: &mut Baselines, begin: u32, acts: &[Act]) -> (Vec<String>, u3
             let who = Who {
                 identity: &identity,
                 program: Some(&program),
+                role: Role::Program,
             };
             let anomalies = baselines.contact(who, contact);
             told.extend(anomalies.iter().map(|of| format!("{of:?}")));
@@ -77,6 +78,7 @@ fn take(baselines: &mut Baselines, begin: u32, acts: &[Act]) -> (Vec<String>, u3
                 let who = Who {
                     identity: &identity,
                     program: Some(&program),
+                    role: Role::Program,
                 };
                 let anomalies = baselines.began(who, at(now));
                 told.extend(anomalies.iter().map(|of| format!("{of:?}")));

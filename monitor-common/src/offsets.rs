@@ -73,6 +73,7 @@ offsets! {
     area_file = "vm_area_struct"."vm_file",
     request_file = "kiocb"."ki_filp",
     inode_size = "inode"."i_size",
+    inode_mode = "inode"."i_mode",
     sock_protocol = "sock"."sk_protocol",
     message_name = "msghdr"."msg_name",
     cred_uid = "cred"."uid",

@@ -19,6 +19,16 @@ use crate::kernel::{Memory, Probed, Typed, offset};
 const MAY_WRITE: i32 = 2;
 const MAY_READ: i32 = 4;
 const FMODE_READ: u32 = 1;
+/// The bits of a mode that tell what a file is, and those of a directory.
+const S_IFMT: u16 = 0o170_000;
+const S_IFDIR: u16 = 0o040_000;
+
+/// Whether a file holds a credential. A directory never does: it may have been given the number of a
+/// file that was deleted a moment ago, and who lists it has read nothing.
+#[inline(always)]
+fn is_credential<M: Memory>(inode: *const u8, key: FileKey) -> bool {
+    is_watched(key) && M::read::<u16>(inode, offset!(inode_mode)) & S_IFMT != S_IFDIR
+}
 
 /// A file is opened.
 #[fentry(function = "security_file_open")]
@@ -55,7 +65,7 @@ pub fn file_open_kprobe(context: ProbeContext) -> u32 {
 fn opened<M: Memory>(file: *const u8) {
     let inode = M::follow(file, offset!(file_inode));
     let key = key_of::<M>(inode);
-    if is_watched(key) {
+    if is_credential::<M>(inode, key) {
         watched(key, Hook::FileOpen, kind::FILE_OPEN);
         return;
     }
@@ -124,7 +134,7 @@ fn permitted<M: Memory>(file: *const u8, mask: i32) {
         } else {
             written::<Probed>(dentry_of(inode), key, Hook::FileWrite);
         }
-    } else if mask & MAY_READ != 0 && is_watched(key) {
+    } else if mask & MAY_READ != 0 && is_credential::<M>(inode, key) {
         watched(key, Hook::FileRead, kind::FILE_READ);
     }
 }
@@ -165,8 +175,9 @@ pub fn file_map_kprobe(context: ProbeContext) -> u32 {
 /// What a second program at the same function does.
 #[inline(always)]
 fn twin<M: Memory>(file: *const u8, hook: Hook, kind: u16) {
-    let key = key_of::<M>(M::follow(file, offset!(file_inode)));
-    if is_watched(key) {
+    let inode = M::follow(file, offset!(file_inode));
+    let key = key_of::<M>(inode);
+    if is_credential::<M>(inode, key) {
         watched_twin(key, hook, kind);
     }
 }

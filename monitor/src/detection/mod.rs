@@ -193,6 +193,13 @@ impl Detector {
                 self.forget_followed(&followed, &mut outcome);
                 self.leaked_file(located, now, &mut findings);
             }
+            // Another file has come to lie there meanwhile, and that has been told.
+            Fact::Unlocated { file, path }
+                if self
+                    .state
+                    .registry
+                    .file_at(path)
+                    .is_some_and(|at| at != *file) => {}
             Fact::Unlocated { file, path } => {
                 let left = self.state.registry.credentials_at(*file).to_vec();
                 self.state.registry.unlocate(path, now);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use monitor::model::{CredentialKind, CredentialState, DetectionId};
 
 use super::daemon::{Daemon, Place, is_own};
-use super::host::{SshKey, command, exe, run};
+use super::host::{SshKey, command, exe, python, run};
 use super::turn::{alone, shared};
 
 const READ: DetectionId = DetectionId::RetiredCredentialRead;
@@ -163,4 +163,32 @@ fn the_inode_of_a_deleted_key_is_no_key() {
         "no number was given out again: this proves nothing"
     );
     place.silent("an ordinary file", is_own);
+}
+
+/// As `git credential-store` keeps a login: each time it is used, all is written anew beside it, and
+/// renamed over it.
+const STORE: &str = "import os, sys\n\
+    path, times = sys.argv[1], int(sys.argv[2])\n\
+    for _ in range(times):\n\
+    \x20   login = open(path).read()\n\
+    \x20   with open(path + '.lock', 'w') as lock: lock.write(login)\n\
+    \x20   os.rename(path + '.lock', path)";
+
+#[test]
+fn a_file_that_is_replaced_again_and_again_lies_at_its_path_only() {
+    let _host = shared();
+    let place = Place::new();
+    let path = place.root().join(".git-credentials");
+    fs::write(&path, "https://runner:correct-horse-7@git.example.org\n").unwrap();
+    let _daemon = Daemon::start(&place);
+    let known = place.known(&path);
+    let lies_at = || -> Vec<PathBuf> {
+        let all = place.credentials().into_iter();
+        let mut all = all.filter(|of| of.fingerprint == known.fingerprint);
+        all.next().map(|of| of.paths).unwrap_or_default()
+    };
+    for _ in 0..20 {
+        run(&mut python(STORE, &[&path, &"20"]));
+        place.until("it lies there only", || lies_at() == [path.clone()]);
+    }
 }

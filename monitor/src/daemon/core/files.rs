@@ -94,6 +94,9 @@ impl<O: Output> Core<O> {
             self.unwatch_unless_known(file, &path);
             return;
         }
+        if self.has_left(&located) {
+            return;
+        }
         self.followed.follow(&located);
         self.want(&located);
         let is_exposed = exposure::is_exposed(&located);
@@ -113,6 +116,15 @@ impl<O: Output> Core<O> {
         if let Some(directory) = path.parent() {
             self.watch_directory(directory);
         }
+    }
+
+    /// Whether a file is no longer where it was found, and it is known where it went: a look that took its
+    /// time must not bring back the path that the file has left meanwhile.
+    fn has_left(&self, located: &LocatedFile) -> bool {
+        let (file, path) = (located.file, &located.path);
+        let registry = &self.detector.state.registry;
+        let mut known = registry.locations();
+        !look::is(path, file) && known.any(|(other, at)| at == file && other != path)
     }
 
     /// Looks at a file that held credentials when a former daemon looked.
@@ -211,11 +223,18 @@ impl<O: Output> Core<O> {
             Some(_) => return,
             None => self.followed.forget(file),
         }
-        let fact = Fact::Unlocated {
-            file,
-            path: path.clone(),
-        };
-        self.take(Record { time, fact }).await;
+        // Where else it was thought to lie: its number may be another file's soon.
+        let registry = &self.detector.state.registry;
+        let others = registry
+            .locations()
+            .filter(|(other, at)| *at == file && *other != path && !look::is(other, file));
+        let others = others
+            .map(|(other, _)| other.to_owned())
+            .collect::<Vec<_>>();
+        for path in others.into_iter().chain([path.clone()]) {
+            let fact = Fact::Unlocated { file, path };
+            self.take(Record { time, fact }).await;
+        }
         self.unwatch_unless_known(file, &path);
     }
 

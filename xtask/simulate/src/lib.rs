@@ -39,7 +39,6 @@ mod benign;
 mod busy;
 pub mod calendar;
 mod casting;
-mod check;
 mod host;
 pub mod label;
 pub mod parameters;

@@ -18,8 +18,9 @@ const MOST_BYTES: f64 = 1e11;
 /// Only what is done more often than this in an hour can be done too often.
 const RATE_AT_LEAST: f64 = 0.5;
 
-/// The steps of a player with how many connections each makes in an hour, on average.
-fn rates<'a>(player: &'a Player<'_>) -> impl Iterator<Item = (&'a Step, f64)> {
+/// The steps of a player with how often each is come to in an hour, and how many connections it makes
+/// then, on average.
+fn rates<'a>(player: &'a Player<'_>) -> impl Iterator<Item = (&'a Step, f64, f64)> {
     player.role.activities.iter().flat_map(|activity| {
         let runs = match &activity.when {
             When::Random { a_day, .. } => a_day / 24.0,
@@ -45,14 +46,15 @@ fn rates<'a>(player: &'a Player<'_>) -> impl Iterator<Item = (&'a Step, f64)> {
         };
         activity.steps.iter().map(move |step| {
             let [low, high] = step.times;
-            (step, runs * step.chance * f64::from(low + high) / 2.0)
+            (step, runs * step.chance, f64::from(low + high) / 2.0)
         })
     })
 }
 
-/// Those that are often enough to be a rate.
+/// Those that are come to often enough to have a rate, with their connections in an hour.
 pub(super) fn usual_rates<'a>(player: &'a Player<'_>) -> impl Iterator<Item = (&'a Step, f64)> {
-    rates(player).filter(|(_, rate)| *rate >= RATE_AT_LEAST)
+    let often = rates(player).filter(|(_, rate, _)| *rate >= RATE_AT_LEAST);
+    often.map(|(step, rate, times)| (step, rate * times))
 }
 
 /// The steps of a player over TCP: over UDP nobody counts bytes.
@@ -75,11 +77,11 @@ pub(super) fn stores<'a>(
 
 /// How many bytes a player sends to a service on an average day.
 fn bytes_a_day(player: &Player<'_>, service: &str) -> f64 {
-    let steps = rates(player).filter(|(step, _)| step.to == service);
-    let bytes = steps.map(|(step, an_hour)| {
+    let steps = rates(player).filter(|(step, ..)| step.to == service);
+    let bytes = steps.map(|(step, rate, times)| {
         let sigma = step.sent.sigma;
         // The mean of a log-normal distribution.
-        an_hour * 24.0 * step.sent.median * libm::exp(sigma * sigma / 2.0)
+        rate * times * 24.0 * step.sent.median * libm::exp(sigma * sigma / 2.0)
     });
     bytes.sum()
 }

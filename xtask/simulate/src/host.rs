@@ -117,7 +117,7 @@ impl Host {
             cast.day(from, next, &mut scene);
             let before = writer.records();
             ensure!(
-                scene.waiting() as u64 <= 100 * parameters.most_records_a_day,
+                scene.waiting() <= cast.most_waiting(),
                 "{}: day {} has more than a hundred times the records that `most-records-a-day` allows",
                 self.name(),
                 day + 1,

@@ -24,10 +24,12 @@
 //! # What is not modelled
 //!
 //! Incoming connections, sockets of the Unix family, capabilities and changes of uid; forks without a new
-//! program; losses of events; encrypted DNS and IPv6; failures that spread from one service to others;
+//! program; losses of events; what devices ask of the DNS; encrypted DNS and IPv6; failures that spread from one service to others;
 //! rights, and what a credential opens; refreshed tokens of service accounts. Hosts of one seed share services, and
 //! nothing that happens on one is caused by another: a failover is seen by one host only. People do not
-//! log in. An attacker does one thing with one identity and does not react.
+//! log in. An attacker does one thing with one identity and does not react. No identity is attacked twice at
+//! a time, or while it is deployed; but holidays, changes of the clock and first runs of monthly jobs come when they
+//! come, and can fall on an attack.
 //!
 //! # Determinism
 //!
@@ -39,7 +41,6 @@ mod benign;
 mod busy;
 pub mod calendar;
 mod casting;
-mod check;
 mod host;
 pub mod label;
 pub mod parameters;

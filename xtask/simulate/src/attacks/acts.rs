@@ -13,12 +13,14 @@ use crate::scene::Exchange;
 
 /// No attack makes more connections than this.
 const MOST_CONNECTIONS: usize = 20_000;
+/// None that is a multiple of something moves more bytes than this.
+const MOST_BYTES: f64 = 1e11;
 /// Only what is done more often than this in an hour can be done too often.
 const RATE_AT_LEAST: f64 = 0.5;
 
-/// The steps of a player with how many connections each makes in an hour, on average, where that is
-/// enough to be a rate.
-pub(super) fn usual_rates<'a>(player: &'a Player<'_>) -> impl Iterator<Item = (&'a Step, f64)> {
+/// The steps of a player with how often each is come to in an hour, and how many connections it makes
+/// then, on average.
+fn rates<'a>(player: &'a Player<'_>) -> impl Iterator<Item = (&'a Step, f64, f64)> {
     player.role.activities.iter().flat_map(|activity| {
         let runs = match &activity.when {
             When::Random { a_day, .. } => a_day / 24.0,
@@ -42,12 +44,17 @@ pub(super) fn usual_rates<'a>(player: &'a Player<'_>) -> impl Iterator<Item = (&
                 a_day / 24.0 / days
             }
         };
-        let steps = activity.steps.iter().map(move |step| {
+        activity.steps.iter().map(move |step| {
             let [low, high] = step.times;
-            (step, runs * step.chance * f64::from(low + high) / 2.0)
-        });
-        steps.filter(|(_, rate)| *rate >= RATE_AT_LEAST)
+            (step, runs * step.chance, f64::from(low + high) / 2.0)
+        })
     })
+}
+
+/// Those that are come to often enough to have a rate, with their connections in an hour.
+pub(super) fn usual_rates<'a>(player: &'a Player<'_>) -> impl Iterator<Item = (&'a Step, f64)> {
+    let often = rates(player).filter(|(_, rate, _)| *rate >= RATE_AT_LEAST);
+    often.map(|(step, rate, times)| (step, rate * times))
 }
 
 /// The steps of a player over TCP: over UDP nobody counts bytes.
@@ -58,6 +65,25 @@ pub(super) fn known<'a>(
     let steps = player.role.activities.iter().flat_map(|of| &of.steps);
     let steps = steps.filter_map(|step| Some((step, cast.place(&step.to)?)));
     steps.filter(|(_, place)| place.service.protocol == Protocol::Tcp)
+}
+
+/// Those of them to services where an attacker can fetch what was put there.
+pub(super) fn stores<'a>(
+    player: &'a Player<'_>,
+    cast: &'a Cast<'_>,
+) -> impl Iterator<Item = (&'a Step, &'a Place)> {
+    known(player, cast).filter(|(_, place)| place.service.store)
+}
+
+/// How many bytes a player sends to a service on an average day.
+fn bytes_a_day(player: &Player<'_>, service: &str) -> f64 {
+    let steps = rates(player).filter(|(step, ..)| step.to == service);
+    let bytes = steps.map(|(step, rate, times)| {
+        let sigma = step.sent.sigma;
+        // The mean of a log-normal distribution.
+        rate * times * 24.0 * step.sent.median * libm::exp(sigma * sigma / 2.0)
+    });
+    bytes.sum()
 }
 
 impl Act<'_, '_> {
@@ -92,20 +118,6 @@ impl Act<'_, '_> {
         let port = self.random.one_of(&attacks.ports).copied().unwrap_or(443);
         let named = self.random.chance(attacks.named);
         fresh(&self.source.of("destination"), port, named)
-    }
-
-    /// A step of the identity's own over TCP; one to a store before any other, where that is asked.
-    fn known(&mut self, store: bool) -> Option<(Step, Place)> {
-        let steps: Vec<_> = known(self.player, self.cast).collect();
-        let stores = steps.iter().filter(|(_, place)| place.service.store);
-        let stores: Vec<_> = stores.copied().collect();
-        let from = if store && !stores.is_empty() {
-            stores
-        } else {
-            steps
-        };
-        let (step, place) = self.random.one_of(&from)?;
-        Some(((*step).clone(), (*place).clone()))
     }
 
     /// Times within the attack, in order; the first at its beginning.
@@ -193,7 +205,8 @@ impl Act<'_, '_> {
 
     fn slow_leak(&mut self) -> String {
         let of = &self.cast.parameters.attacks.slow_leak;
-        let known = self.known(true);
+        let stores: Vec<_> = stores(self.player, self.cast).collect();
+        let known = self.random.one_of(&stores).copied();
         let known = known.filter(|_| !self.random.chance(of.new_destination));
         let new = self.new_target();
         let an_hour = self.draw(of.bytes_an_hour);
@@ -208,9 +221,7 @@ impl Act<'_, '_> {
             self.upload(when, &to, sent);
             at.0 += hours(1.0);
         }
-        let whose = known.map_or("a new destination".to_owned(), |(_, place)| {
-            place.service.name
-        });
+        let whose = known.map_or("a new destination", |(_, place)| &*place.service.name);
         format!("{:.0} bytes an hour to {whose}", an_hour)
     }
 
@@ -267,18 +278,22 @@ impl Act<'_, '_> {
 
     fn living_off_allowed(&mut self) -> String {
         let of = &self.cast.parameters.attacks.living_off_allowed;
-        let Some((step, place)) = self.known(true) else {
+        let stores: Vec<_> = stores(self.player, self.cast).collect();
+        let Some((_, place)) = self.random.one_of(&stores).copied() else {
             return String::new();
         };
         let multiple = self.draw(of.multiple);
+        let usual = bytes_a_day(self.player, &place.service.name);
+        let total = (usual * multiple).clamp(of.least, MOST_BYTES);
         let count = self.count(of.connections);
-        let each = step.sent.median * multiple / count as f64;
+        let each = total / count as f64;
         for at in self.times(count) {
             let to = place.target(at, &mut self.random);
             let sent = self.random.log_normal(each, 0.3);
             self.upload(at, &to, sent);
         }
-        format!("{multiple:.0} times the usual to {}", place.service.name)
+        let days = total / usual;
+        format!("{days:.1} times a day's bytes to {}", place.service.name)
     }
 
     fn poisoned_warm_up(&mut self) -> String {
@@ -304,7 +319,7 @@ impl Act<'_, '_> {
                     self.upload(at, &to, sent);
                 }
             }
-            size = (size * growth).min(1e11);
+            size = (size * growth).min(MOST_BYTES);
             day.0 += DAY;
         }
         format!("from {first:.0} bytes on, {growth:.2} times more each day")
@@ -346,8 +361,9 @@ impl Act<'_, '_> {
         let shell = Task { tty, ..shell };
         self.player.exec(&shell, path, self.scene);
         let count = self.count(of.connections);
+        let known: Vec<_> = known(self.player, self.cast).collect();
         for at in self.times(count) {
-            let Some((step, place)) = self.known(false) else {
+            let Some((step, place)) = self.random.one_of(&known).copied() else {
                 break;
             };
             let task = Task {
@@ -360,7 +376,7 @@ impl Act<'_, '_> {
             };
             self.scene.exec(at, &task, "/usr/bin/curl");
             let to = place.target(at, &mut self.random);
-            let of = typical(&step, &mut self.random);
+            let of = typical(step, &mut self.random);
             self.hand.use_process(task.clone());
             let end = self.hand.connects(at, &to, of, self.scene);
             self.scene.exit(Timestamp(end.0 + SECOND / 10), &task);

@@ -179,8 +179,8 @@ impl<'a, 'p> Hand<'a, 'p> {
             end: self.end.min(end),
             benign: false,
             note: format!(
-                "{note}; {} connections, {} bytes sent, by {}",
-                self.connections,
+                "{note}; {}, {} bytes sent, by {}",
+                connections(self.connections),
                 self.sent,
                 if self.own {
                     "its own program"
@@ -200,5 +200,12 @@ fn tool(source: &Source, random: &mut Random) -> String {
         false => random
             .one_of(&TOOLS)
             .map_or(brought, |tool| (*tool).to_owned()),
+    }
+}
+
+fn connections(count: u64) -> String {
+    match count {
+        1 => "1 connection".to_owned(),
+        _ => format!("{count} connections"),
     }
 }

@@ -84,7 +84,7 @@ impl Kind {
     fn fits(self, player: &Player<'_>, cast: &Cast<'_>) -> bool {
         let is_device = player.device.is_some();
         match self {
-            Self::LivingOffAllowed => acts::known(player, cast).next().is_some(),
+            Self::LivingOffAllowed => acts::stores(player, cast).next().is_some(),
             Self::IdentitySwap => !is_device,
             // Whoever has no credential is of no use for more of them.
             Self::Harvest => !is_device && !player.files.is_empty(),
@@ -94,7 +94,18 @@ impl Kind {
                 let rests = |when: &When| match when {
                     When::Random { night, .. } => *night <= 0.5,
                     When::Every { .. } => false,
-                    When::At { hours, .. } => !hours.is_empty(),
+                    // What is done on few days leaves the others.
+                    When::At { day: Some(_), .. }
+                    | When::At {
+                        weekday: Some(_), ..
+                    } => true,
+                    When::At { hours, delay, .. } => {
+                        let ends = |hour: &i8| f64::from(*hour) + delay / 3600.0 < 24.0;
+                        let by_day = |hour: &i8| {
+                            f64::from(*hour) > cast.parameters.attacks.unusual_hour.from[1]
+                        };
+                        !hours.is_empty() && hours.iter().all(|hour| by_day(hour) && ends(hour))
+                    }
                 };
                 let knows = acts::known(player, cast).next().is_some();
                 !is_device && knows && player.role.activities.iter().all(|of| rests(&of.when))
@@ -175,12 +186,13 @@ fn when(
         _ => None,
     };
     if let Some([low, high]) = at_hour {
-        let date = calendar.local(from).date();
         let past = hours(random.between(low, high));
-        let at = calendar
-            .moment(date, 0, 0)
-            .map(|midnight| Timestamp(midnight.0 + past));
-        from = at.unwrap_or(from).max(calendar.warm);
+        let date = calendar.local(from).date();
+        let nights = [Some(date), date.tomorrow().ok()].into_iter().flatten();
+        let mut nights = nights.filter_map(|date| calendar.moment(date, 0, 0));
+        // Where the first lies before the end of the learning time, the next does not.
+        let at = nights.find(|midnight| midnight.0 + past >= calendar.warm.0);
+        from = at.map_or(from, |midnight| Timestamp(midnight.0 + past));
     }
     (
         from,

@@ -3,12 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use crate::parameters::{
-    Activity, Attacks, Identity, Parameters, Range, Role, Service, Spread, Step, When,
-};
+use super::{Activity, Attacks, Identity, Parameters, Range, Role, Service, Spread, Step, When};
 
 /// Everything that is wrong with parameters, in the order of the file.
-pub(crate) fn mistakes(of: &Parameters) -> Vec<String> {
+pub(super) fn mistakes(of: &Parameters) -> Vec<String> {
     let mut check = Check::default();
     check.general(of);
     let mut names = BTreeSet::new();
@@ -32,7 +30,7 @@ pub(crate) fn mistakes(of: &Parameters) -> Vec<String> {
         check.role(role, of, &place);
     }
     check.attacks(&of.attacks);
-    check.positive(of.benign.settle_hours, "benign.settle-hours");
+    check.up_to(of.benign.settle_hours, 1e4, "benign.settle-hours");
     let [low, high] = of.benign.scale_out;
     check.is(
         1 <= low && low <= high,
@@ -41,6 +39,9 @@ pub(crate) fn mistakes(of: &Parameters) -> Vec<String> {
     );
     check.0
 }
+
+/// No number is larger, so that none leaves the range of times and counts.
+const LARGEST: f64 = 1e12;
 
 /// What was found.
 #[derive(Default)]
@@ -54,8 +55,9 @@ impl Check {
     }
 
     fn positive(&mut self, number: f64, place: impl Display) {
-        let good = number.is_finite() && number > 0.0;
-        self.is(good, place, &format!("{number} is not above 0"));
+        let good = 0.0 < number && number <= LARGEST;
+        let what = format!("{number} is not above 0 and up to {LARGEST:e}");
+        self.is(good, place, &what);
     }
 
     fn part(&mut self, number: f64, place: impl Display) {
@@ -64,8 +66,10 @@ impl Check {
     }
 
     fn range(&mut self, [low, high]: Range, place: impl Display) {
-        let good = low.is_finite() && high.is_finite() && 0.0 < low && low <= high;
-        let what = format!("[{low}, {high}] is no range of positive numbers, the lower first");
+        let good = 0.0 < low && low <= high && high <= LARGEST;
+        let what = format!(
+            "[{low}, {high}] is no range of numbers above 0 and up to {LARGEST:e}, the lower first"
+        );
         self.is(good, place, &what);
     }
 
@@ -76,6 +80,15 @@ impl Check {
         self.is(good, format!("{place}.sigma"), &what);
     }
 
+    fn up_to(&mut self, number: f64, most: f64, place: impl Display) {
+        let good = 0.0 < number && number <= most;
+        self.is(
+            good,
+            place,
+            &format!("{number} is not above 0 and up to {most}"),
+        );
+    }
+
     fn general(&mut self, of: &Parameters) {
         self.is(
             (2..=400).contains(&of.days),
@@ -84,6 +97,8 @@ impl Check {
         );
         let good = (1..of.days).contains(&of.warm_up_days);
         self.is(good, "warm-up-days", "must be from 1 to below `days`");
+        let good = (1980..=2200).contains(&of.start.year());
+        self.is(good, "start", "must be in the years from 1980 to 2200");
         self.is(
             (1..=1000).contains(&of.hosts),
             "hosts",
@@ -110,7 +125,7 @@ impl Check {
             "day-shape",
             "must be 24 numbers, none below 0 and not all 0",
         );
-        self.positive(of.most_records_a_day as f64, "most-records-a-day");
+        self.up_to(of.most_records_a_day as f64, 1e7, "most-records-a-day");
         for seed in of.shared_seeds() {
             let what =
                 format!("{seed} is in both lists, and the last must not be looked at before");
@@ -137,9 +152,9 @@ impl Check {
             place,
             "`shown` must be from 1 to `addresses`, and 16 at most",
         );
-        self.positive(of.ttl, format!("{place}.ttl"));
+        self.up_to(of.ttl, 1e7, format!("{place}.ttl"));
         if let Some(hours) = of.renewed {
-            self.positive(hours, format!("{place}.renewed"));
+            self.up_to(hours, 1e6, format!("{place}.renewed"));
         }
         if let Some(exponent) = of.crowd {
             let good = (0.2..=5.0).contains(&exponent);
@@ -209,6 +224,8 @@ impl Check {
             "`silences` must be from 0 to 4",
         );
         self.range(of.silence_hours, format!("{place}.silence-hours"));
+        let most = of.silence_hours[1].max(1e-9);
+        self.up_to(most, 1e4, format!("{place}.silence-hours"));
         self.is(!of.activities.is_empty(), place, "it does nothing");
         for (number, activity) in of.activities.iter().enumerate() {
             let place = format!("{place}.activity {}", number + 1);
@@ -239,7 +256,7 @@ impl Check {
                 burst,
                 varies,
             } => {
-                self.positive(*a_day, format!("{place}.a-day"));
+                self.up_to(*a_day, 1e6, format!("{place}.a-day"));
                 self.part(*night, format!("{place}.night"));
                 self.part(*weekend, format!("{place}.weekend"));
                 self.is(
@@ -384,5 +401,18 @@ impl Check {
             "is no range of hours of a day",
         );
         self.positive(of.rate.most, "attacks.rate.most");
+        self.up_to(of.beacon.period[1], 1e6, "attacks.beacon.period");
+        self.up_to(
+            of.poisoned_warm_up.connections[1],
+            1e4,
+            "attacks.poisoned-warm-up.connections",
+        );
+        let least = of.living_off_allowed.least;
+        let good = (1.0..=1e11).contains(&least);
+        self.is(
+            good,
+            "attacks.living-off-allowed.least",
+            "must be from 1 to 1e11",
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! Ordinary changes, which should raise nothing: they happen to roles, services and the calendar, and
 //! what follows from them is labelled.
 
+mod by_calendar;
+
 use std::net::SocketAddr;
 
 use monitor::model::{Task, Timestamp};
@@ -48,7 +50,7 @@ pub(crate) fn draw(
     busy: &mut Busy,
     scene: &mut Scene,
 ) -> Vec<Label> {
-    let mut labels = by_calendar(cast);
+    let mut labels = by_calendar::labels(cast);
     let per_host = cast.parameters.benign.per_host as usize;
     for number in 0..per_host {
         let first = turn * per_host + number;
@@ -70,66 +72,6 @@ pub(crate) fn draw(
             if !made.is_empty() {
                 labels.extend(made);
                 break;
-            }
-        }
-    }
-    labels
-}
-
-/// Changes of the clock, and first runs of monthly jobs after the learning time.
-fn by_calendar(cast: &Cast<'_>) -> Vec<Label> {
-    let calendar = &cast.calendar;
-    let settle = hours(cast.parameters.benign.settle_hours);
-    let mut labels = Vec::new();
-    for player in &cast.players {
-        let mut label = |kind: &str, begin: Timestamp, note: &str| {
-            labels.push(Label {
-                kind: kind.to_owned(),
-                identity: player.selector.clone(),
-                destination: None,
-                begin,
-                end: Timestamp((begin.0 + settle).min(calendar.end.0)),
-                benign: true,
-                note: note.to_owned(),
-            });
-        };
-        let activities = &player.role.activities;
-        let by_wall = |when: &When| match when {
-            When::At { hours, .. } => !hours.is_empty(),
-            When::Random { night, .. } => *night < 1.0,
-            When::Every { .. } => false,
-        };
-        if activities.iter().any(|of| by_wall(&of.when)) {
-            for at in calendar.changes() {
-                label(
-                    "clock-change",
-                    at,
-                    "what goes by the wall's clock is an hour off in UTC",
-                );
-            }
-        }
-        for activity in activities {
-            let When::At {
-                day: Some(day),
-                hours,
-                minute,
-                ..
-            } = &activity.when
-            else {
-                continue;
-            };
-            let hour = hours.first().copied().unwrap_or(0);
-            let dates = calendar.dates(calendar.begin, calendar.end).into_iter();
-            let days = dates.filter(|date| date.day() == *day);
-            let first = days
-                .filter_map(|date| calendar.moment(date, hour, *minute))
-                .next();
-            if let Some(at) = first.filter(|at| (calendar.warm..calendar.end).contains(at)) {
-                label(
-                    "monthly-first-run",
-                    at,
-                    "a monthly job runs for the first time",
-                );
             }
         }
     }

@@ -9,6 +9,7 @@ all of it is, the whole of the hosts named DEVELOPMENT (with commas). It is froz
 import math
 import sys
 from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy
 import rrcf
@@ -84,22 +85,30 @@ class RandomCutForest:
         return total / self.TREES
 
 
+def scored(kind, of_host):
+    """A host's points with their scores. Its first find an empty model, and have none."""
+    model = kind()
+    return [(end, identity, model.score(part)) for end, identity, part in of_host][FIRST:]
+
+
 def main(events, scores, seconds, budgets, development):
     seconds, budgets = int(seconds), [float(of) for of in budgets.split(",")]
     development = {name for name in development.split(",") if name}
-    scored = {HalfSpaceTrees: [], RandomCutForest: []}
-    for host, of_host in hosts(events):
-        of_host = list(points(of_host, seconds))
-        for kind, all_scores in scored.items():
-            model = kind()
-            # A host's first points find an empty model.
-            of_model = [(end, identity, model.score(part)) for end, identity, part in of_host][FIRST:]
-            all_scores.append((host, of_model))
-        print(f"{host['host']}: {len(of_host)} points", flush=True)
+    kinds = [HalfSpaceTrees, RandomCutForest]
+    with ProcessPoolExecutor() as pool:
+        waiting = []
+        for host, of_host in hosts(events):
+            of_host = list(points(of_host, seconds))
+            waiting.append((host, len(of_host), [pool.submit(scored, kind, of_host) for kind in kinds]))
+        all_scores = {kind: [] for kind in kinds}
+        for host, count, results in waiting:
+            for kind, result in zip(kinds, results):
+                all_scores[kind].append((host, result.result()))
+            print(f"{host['host']}: {count} points", flush=True)
     to = Scores(scores)
-    for kind, all_scores in scored.items():
+    for kind, of_kind in all_scores.items():
         ordinary, days = [], 0.0
-        for host, of_model in all_scores:
+        for host, of_model in of_kind:
             until = host["judged_from"] if host["judged_from"] > host["begin"] else host["end"] + seconds * 10**9
             if host["judged_from"] > host["begin"] or host["host"] in development:
                 ordinary += [score for end, _, score in of_model if end <= until]
@@ -110,7 +119,7 @@ def main(events, scores, seconds, budgets, development):
             if not ordinary:
                 continue
             threshold = ordinary[min(int(budget * days), len(ordinary) - 1)]
-            for host, of_model in all_scores:
+            for host, of_model in of_kind:
                 for end, identity, score in of_model:
                     if score > threshold and end >= host["judged_from"]:
                         to.alert(kind.NAME, budget, host["host"], min(end, host["end"]), identity)

@@ -1,6 +1,7 @@
 //! `cargo xtask evaluate`: our scored detections and those of others over the same events, by one judge;
 //! writes `docs/evaluation.md`.
 
+mod figures;
 mod others;
 mod page;
 
@@ -16,8 +17,9 @@ use crate::{
     build::{self, Profile},
     process, setup, simulate, ui, usage,
 };
+use figures::Report;
 use others::Others;
-use page::{Part, Report};
+use page::Part;
 
 /// False alerts a host and day that are allowed.
 const BUDGETS: &str = "0.1,1,5";

@@ -18,8 +18,14 @@ use crate::{
 const SUITE: &str = "bookworm";
 /// AMiner, and what it imports besides the standard library.
 const PACKAGES: [&str; 2] = ["logdata-anomaly-miner", "python3-pylibacl"];
-/// What runs the two kinds of trees.
-const PINNED: [&str; 2] = ["river==0.26.1", "rrcf==0.4.4"];
+/// What runs the two kinds of trees, and all that this needs.
+const PINNED: [&str; 5] = [
+    "river==0.26.1",
+    "rrcf==0.4.4",
+    "numpy==2.4.6",
+    "scipy==1.17.1",
+    "narwhals==2.29.0",
+];
 
 /// They, ready to run.
 pub(super) struct Others {

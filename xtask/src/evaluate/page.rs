@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
-use serde::Deserialize;
+
+use super::figures::{Host, Measured, Report, Share, number, percent, rates, share, shown, span};
 
 /// Below this share a kind is named as not good.
 const GOOD: f64 = 0.95;
@@ -65,84 +66,6 @@ impl Part {
             }
         }
     }
-}
-
-/// What `credwatch evaluate --output json` prints, as far as it is needed here.
-#[derive(Debug, Deserialize)]
-pub(super) struct Report {
-    version: String,
-    split: Option<String>,
-    hosts: Vec<Host>,
-    host_days: f64,
-    untold: u64,
-    rules: Vec<Rule>,
-    detectors: Vec<Measured>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Host {
-    facts: u64,
-    instances: u64,
-    benign: u64,
-}
-
-#[derive(Debug, Deserialize)]
-struct Rule {
-    id: String,
-    alerts: u64,
-}
-
-#[derive(Debug, Deserialize)]
-struct Measured {
-    detector: String,
-    budget: Option<f64>,
-    instances: Share,
-    kinds: Vec<Kind>,
-    hosts: Share,
-    false_alerts: Rate,
-    seconds_to_detect: Option<Quantiles>,
-    bytes_before_alert: Option<Quantiles>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-struct Share {
-    found: u64,
-    all: u64,
-    interval: Interval,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-struct Interval {
-    low: f64,
-    high: f64,
-}
-
-#[derive(Debug, Deserialize)]
-struct Kind {
-    kind: String,
-    #[serde(flatten)]
-    share: Share,
-}
-
-#[derive(Debug, Deserialize)]
-struct Rate {
-    alerts: u64,
-    per_host_day: f64,
-    interval: Interval,
-    by_change: Vec<Change>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Change {
-    change: Option<String>,
-    alerts: u64,
-    changes: u64,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-struct Quantiles {
-    median: f64,
-    p90: f64,
 }
 
 /// The page.
@@ -341,40 +264,6 @@ fn heads(page: &mut String, first: &str, report: &Report) {
     }
     let columns = "---|".repeat(report.detectors.len() + 1);
     let _ = writeln!(page, "\n|{columns}");
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
-fn share(of: Share) -> f64 {
-    if of.all == 0 {
-        1.0
-    } else {
-        of.found as f64 / of.all as f64
-    }
-}
-
-fn shown(budget: Option<f64>) -> String {
-    budget.map_or("–".to_owned(), |budget| budget.to_string())
-}
-
-fn number(value: f64) -> String {
-    format!("{value:.2}")
-}
-
-fn percent(of: Interval) -> String {
-    format!("{:.0}–{:.0} %", of.low * 100.0, of.high * 100.0)
-}
-
-fn rates(of: Interval) -> String {
-    format!("{:.2}–{:.2}", of.low, of.high)
-}
-
-fn span(seconds: f64) -> String {
-    match seconds {
-        0.0..120.0 => format!("{seconds:.1} s"),
-        120.0..7_200.0 => format!("{:.1} min", seconds / 60.0),
-        7_200.0..172_800.0 => format!("{:.1} h", seconds / 3_600.0),
-        _ => format!("{:.1} d", seconds / 86_400.0),
-    }
 }
 
 /// On one line, and no end of a table's cell.

@@ -5,6 +5,7 @@ mod bench;
 mod build;
 mod ci;
 mod deny;
+mod evaluate;
 mod kubernetes;
 mod process;
 mod run;
@@ -40,6 +41,8 @@ Commands
                                    an hour of ordinary use of a whole Debian with systemd: the alerts, which should be none
   kubernetes [NAME…] [--debug] [--build-only]
                                    the watch of a cluster's API against a real API server, which is built the first time
+  evaluate [--captures DIR] [--recordings DIR] [--split TIME|FRACTION] [--page FILE]
+                                   detections and those of others over captures and simulated hosts: docs/evaluation.md
   ci                               everything that must hold before a change lands
   deny                             check licences, sources and advisories of all dependencies
 
@@ -90,6 +93,7 @@ fn dispatch(mut args: Vec<String>) -> Result<ExitCode> {
         "bench" => bench::command(&workspace, args),
         "ci" => ci::command(&workspace, &args),
         "kubernetes" => kubernetes::command(&workspace, &args),
+        "evaluate" => evaluate::command(&workspace, &args),
         "simulate" => simulate::command(&workspace, args),
         "vm" => vm::command(&workspace, &args),
         "deny" => deny::command(&workspace, &args),

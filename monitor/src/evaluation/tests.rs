@@ -51,12 +51,12 @@ fn scored() -> Scored {
 const A: Option<&str> = Some("203.0.113.9:443");
 const B: Option<&str> = Some("203.0.113.9:80");
 
-/// Minutes after which each instance was found, and minutes of false alerts with their changes.
-fn judged(
-    told: &[Told],
-    labels: &[Label],
-    from: i64,
-) -> (Vec<Option<u64>>, Vec<(i64, Option<usize>)>) {
+/// Minutes after which each instance was found.
+type Minutes = Vec<Option<u64>>;
+/// Minutes of false alerts, with their changes.
+type Wrong = Vec<(i64, Option<usize>)>;
+
+fn judged(told: &[Told], labels: &[Label], from: i64) -> (Minutes, Wrong) {
     let span = Split::span(Some(Split::Time(at(from))), at(0), at(10_000));
     let judged = judge(told, labels, &scored(), span);
     let found = judged.instances.iter().map(|(_, found)| {

@@ -184,11 +184,11 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(512))]
+        #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
         fn a_kept_actor_is_what_one_made_anew_would_be(
-            steps in proptest::collection::vec((change(), task()), 1..120),
+            steps in proptest::collection::vec((change(), task()), 1..90),
         ) {
             let (mut processes, mut host) = (Processes::default(), Host::default());
             let mut now = Timestamp(1_000_000_000_000);
@@ -197,7 +197,7 @@ mod tests {
                 take(change, &mut processes, &mut host, &mut now);
                 acting.push(task);
                 // Those that have acted before are the ones that are kept.
-                for task in acting.iter().rev().take(24) {
+                for task in acting.iter().rev().take(8) {
                     let kept = processes.actor(task, &host);
                     prop_assert_eq!(&*kept, &Actor::of(task, &processes, &host));
                 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 
-use super::cgroup::candidates;
+use super::cgroup::{Placement, candidates, placement};
 use crate::model::{Account, Container, FileId, Selector, Sha256Digest};
 
 /// Half of the cgroups whose paths are kept. Whoever tells of them forgets whom it has told after
@@ -34,8 +34,8 @@ pub struct Host {
     users: HashMap<u32, User>,
     /// Cgroups come and go with every session and job, and nothing tells of their end: those that
     /// were told of longest ago are dropped, a generation at a time.
-    cgroups: HashMap<u64, String>,
-    older: HashMap<u64, String>,
+    cgroups: HashMap<u64, Cgroup>,
+    older: HashMap<u64, Cgroup>,
     names: HashMap<IpAddr, VecDeque<Arc<str>>>,
     older_names: HashMap<IpAddr, VecDeque<Arc<str>>>,
     programs: HashMap<FileId, Program>,
@@ -44,6 +44,8 @@ pub struct Host {
     older_digests: HashMap<FileId, Sha256Digest>,
     containers: HashMap<String, Container>,
     older_containers: HashMap<String, Container>,
+    /// By the device of its root file system; it may have another by now, or be forgotten.
+    container_on: HashMap<u64, String>,
     owners: HashMap<FileId, u32>,
     older_owners: HashMap<FileId, u32>,
     changes: u64,
@@ -53,7 +55,16 @@ pub struct Host {
 #[derive(Debug, Clone)]
 struct User {
     name: String,
+    /// `unix:user:NAME` and `unix:uid:N`.
+    selectors: [Selector; 2],
     account: Option<Account>,
+}
+
+/// A cgroup of this host.
+#[derive(Debug, Clone)]
+struct Cgroup {
+    path: String,
+    placement: Placement,
 }
 
 /// A program of this host.
@@ -86,6 +97,7 @@ impl Host {
                 uid,
                 User {
                     name: name.to_owned(),
+                    selectors: [Selector::unix_user(name), Selector::unix_uid(uid)],
                     account,
                 },
             ),
@@ -125,6 +137,15 @@ impl Host {
                 other.device = None;
             }
         }
+        if let Some(device) = container.device {
+            if self.container_on.len() >= 2 * CONTAINERS {
+                let known = [&self.containers, &self.older_containers];
+                let known = known.into_iter().flat_map(HashMap::values);
+                let on = known.filter_map(|of| Some((of.device?, of.id.clone())));
+                self.container_on = on.collect();
+            }
+            self.container_on.insert(device, container.id.clone());
+        }
         self.containers
             .insert(container.id.clone(), container.clone());
     }
@@ -145,9 +166,8 @@ impl Host {
 
     /// The container whose root file system is on a device that no other has.
     pub fn container_on(&self, device: u64) -> Option<&Container> {
-        let all = self.containers.values();
-        all.chain(self.older_containers.values())
-            .find(|container| container.device == Some(device))
+        let container = self.container(self.container_on.get(&device)?)?;
+        (container.device == Some(device)).then_some(container)
     }
 
     /// Takes in who owns a file with credentials.
@@ -166,14 +186,22 @@ impl Host {
 
     /// Takes in the path of a cgroup.
     pub fn set_cgroup(&mut self, id: u64, path: &str) {
-        if self.cgroups.get(&id).is_some_and(|known| known == path) {
+        if self
+            .cgroups
+            .get(&id)
+            .is_some_and(|known| known.path == path)
+        {
             return;
         }
         self.changes += 1;
         if self.cgroups.len() >= GENERATION && !self.cgroups.contains_key(&id) {
             self.older = std::mem::take(&mut self.cgroups);
         }
-        self.cgroups.insert(id, path.to_owned());
+        let cgroup = Cgroup {
+            path: path.to_owned(),
+            placement: placement(path),
+        };
+        self.cgroups.insert(id, cgroup);
     }
 
     /// Takes in what an address was just called. What is no name is dropped: it came from the
@@ -276,12 +304,23 @@ impl Host {
         self.users.get(&uid).map(|user| user.name.as_str())
     }
 
+    /// What a uid that has a name is called: by that, and by its number.
+    pub(super) fn unix_selectors(&self, uid: u32) -> Option<[Selector; 2]> {
+        self.users.get(&uid).map(|user| user.selectors.clone())
+    }
+
     /// The path of a cgroup.
     pub fn cgroup(&self, id: u64) -> Option<&str> {
-        self.cgroups
-            .get(&id)
-            .or_else(|| self.older.get(&id))
-            .map(String::as_str)
+        self.known_cgroup(id).map(|cgroup| &*cgroup.path)
+    }
+
+    /// What the path of a cgroup says.
+    pub(super) fn placement(&self, id: u64) -> Option<&Placement> {
+        self.known_cgroup(id).map(|cgroup| &cgroup.placement)
+    }
+
+    fn known_cgroup(&self, id: u64) -> Option<&Cgroup> {
+        self.cgroups.get(&id).or_else(|| self.older.get(&id))
     }
 }
 

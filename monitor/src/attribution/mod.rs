@@ -37,11 +37,8 @@ pub struct Actor {
 impl Actor {
     /// Names a task's actor. [`Processes::actor`] does it once for many acts.
     pub fn of(task: &Task, processes: &Processes, host: &Host) -> Self {
-        let v2 = host.cgroup(task.cgroup).map(placement).unwrap_or_default();
-        let v1 = host
-            .cgroup(task.cgroup_v1)
-            .map(placement)
-            .unwrap_or_default();
+        let [v2, v1] = [task.cgroup, task.cgroup_v1].map(|id| host.placement(id));
+        let [v2, v1] = [v2, v1].map(|of| of.cloned().unwrap_or_default());
         let mut placement = v2.or(v1);
         if placement.container.is_none() {
             // An id that somebody chose is known by the runtime's state only.
@@ -133,8 +130,11 @@ impl Actor {
 
 /// What a uid is called: by its name where it has one, and by its number in any case.
 pub fn unix_selectors(uid: u32, host: &Host) -> impl Iterator<Item = Selector> {
-    let name = host.user(uid).map(Selector::unix_user);
-    name.into_iter().chain([Selector::unix_uid(uid)])
+    let all = match host.unix_selectors(uid) {
+        Some([name, number]) => [Some(name), Some(number)],
+        None => [None, Some(Selector::unix_uid(uid))],
+    };
+    all.into_iter().flatten()
 }
 
 /// How long the end of a process is remembered: events of other hooks may still be on their way.

@@ -18,7 +18,7 @@ impl Detector {
         findings: &mut Vec<Finding>,
         outcome: &mut Outcome,
     ) {
-        let selectors = flow.selectors();
+        let selectors = self.state.registry.devices.selectors(flow);
         let Some(device) = selectors.first() else {
             return;
         };
@@ -30,8 +30,11 @@ impl Detector {
                     findings.push(self.retired_device(selector, flow, said, now));
                 }
             }
-            let who = named(device, flow);
-            findings.extend(self.wakes(device, &who, now, outcome));
+            let who = || named(device, flow);
+            let known = self.state.registry.identity(device);
+            if let Some(since) = known.and_then(|known| known.last_seen) {
+                findings.extend(self.wakes(device, who, since, now, outcome));
+            }
         }
         let registry = &mut self.state.registry;
         if !registry.device_seen(device, flow, acted, now) {

@@ -117,8 +117,9 @@ impl Detector {
             // Its accounts are not this host's.
             return None;
         }
-        let person = self.person(actor)?;
+        // Most acts are nobody's, or a person's own: the account tells it with the least effort.
         let identity = self.machine_account(actor.task.uid)?;
+        let person = self.person(actor)?;
         if self.is_declared_human(actor) {
             return None;
         }

@@ -62,17 +62,19 @@ impl Detector {
         findings: &mut Vec<Finding>,
     ) {
         let task = &actor.task;
-        let mut selectors = actor.selectors.clone();
+        // The rights are those of the effective uid: who has them acts as it too.
+        let mut effective = Vec::new();
         if task.euid != task.uid {
-            // The rights are those of the effective uid: who has them acts as it too.
-            selectors.extend(unix_selectors(task.euid, &self.state.host));
+            effective.extend(unix_selectors(task.euid, &self.state.host));
         }
-        let destination = destination.map(|to| self.destination(to));
-        for selector in &selectors {
+        for selector in actor.selectors.iter().chain(&effective) {
             if let Some(said) = self.retired(selector, now) {
-                let to = destination.clone();
+                let to = destination.map(|to| self.destination(to));
                 findings.push(active(actor, selector, said, act, to, now));
             }
+        }
+        if self.pending.is_empty() {
+            return;
         }
         // This tells what the uid was taken for. An act as somebody else does not.
         for uid in [task.uid, task.euid] {

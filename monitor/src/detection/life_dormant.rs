@@ -81,15 +81,16 @@ impl Detector {
         })
     }
 
-    /// An identity acts. To be asked before the act is noted.
+    /// An identity acts that was last seen to at `since`.
     pub(super) fn identity_wakes(
         &mut self,
         actor: &Actor,
+        since: Timestamp,
         now: Timestamp,
         outcome: &mut Outcome,
     ) -> Option<Finding> {
-        let who = describe::who(actor);
-        let mut finding = self.wakes(actor.identity(), &who, now, outcome)?;
+        let who = || describe::who(actor);
+        let mut finding = self.wakes(actor.identity(), who, since, now, outcome)?;
         finding.alert.process = Some(actor.to_alert());
         Some(finding)
     }
@@ -98,16 +99,16 @@ impl Detector {
     pub(super) fn wakes(
         &mut self,
         selector: &Selector,
-        who: &str,
+        who: impl FnOnce() -> String,
+        since: Timestamp,
         now: Timestamp,
         outcome: &mut Outcome,
     ) -> Option<Finding> {
         let least = self.settings.life.dormancy;
-        let entry = self.state.registry.identity(selector)?;
-        let since = entry.last_seen?;
         if is_short(now.since(since), least) {
             return None;
         }
+        let entry = self.state.registry.identity(selector)?;
         let state = entry.declared.as_ref().map(|said| said.state);
         let rhythms = &mut self.state.registry.rhythms;
         let lasted = rhythms.watched(since, now);
@@ -119,7 +120,8 @@ impl Detector {
         alert.severity = Severity::Low;
         alert.title = "A dormant identity acts".to_owned();
         alert.summary = format!(
-            "{who}: nothing was seen of {selector} for {}",
+            "{}: nothing was seen of {selector} for {}",
+            who(),
             rest(silence)
         );
         alert.identity = Some(selector.clone());

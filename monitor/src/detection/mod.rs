@@ -490,9 +490,10 @@ impl Detector {
     /// A task's actor, which has just acted.
     fn actor(&mut self, task: &Task, outcome: &mut Outcome, now: Timestamp) -> Arc<Actor> {
         let actor = self.attributed(task);
-        let woken = self.identity_wakes(&actor, now, outcome);
-        self.woken.extend(woken);
-        self.state.registry.identity_seen(actor.identity(), now);
+        if let Some(since) = self.state.registry.identity_seen(actor.identity(), now) {
+            let woken = self.identity_wakes(&actor, since, now, outcome);
+            self.woken.extend(woken);
+        }
         for selector in &actor.selectors {
             self.state.registry.observed.acted(selector, now);
         }

@@ -26,7 +26,7 @@ impl Detector {
     /// Takes out what is allowed by the digest of the acting program, and holds back what may be once
     /// that is known.
     pub(super) fn await_digests(&mut self, record: &Record, findings: &mut Vec<Finding>) {
-        if !self.settings.has_digests() || findings.is_empty() {
+        if findings.is_empty() || !self.settings.has_digests() {
             return;
         }
         let Some(task) = record.fact.task() else {

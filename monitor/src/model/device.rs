@@ -145,10 +145,14 @@ impl Flow {
         (is_own && !is_broadcast).then_some(address)
     }
 
+    /// The device's hardware address, where it is one that a device can have for itself.
+    pub fn hardware_address(&self) -> Option<MacAddress> {
+        self.mac.filter(|mac| mac.is_unicast())
+    }
+
     /// What the device is called, the most lasting name first. Empty where nothing names it.
     pub fn selectors(&self) -> Vec<Selector> {
-        let mac = self.mac.filter(|mac| mac.is_unicast());
-        let mac = mac.map(Selector::device_mac);
+        let mac = self.hardware_address().map(Selector::device_mac);
         let address = self.address().map(Selector::device_ip);
         mac.into_iter().chain(address).collect()
     }

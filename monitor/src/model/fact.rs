@@ -495,6 +495,18 @@ pub enum Target {
     Path(#[serde(with = "super::path")] PathBuf),
 }
 
+impl From<Fingerprint> for Target {
+    fn from(fingerprint: Fingerprint) -> Self {
+        Self::Credential(fingerprint)
+    }
+}
+
+impl From<Selector> for Target {
+    fn from(selector: Selector) -> Self {
+        Self::Identity(selector)
+    }
+}
+
 /// A word about the state of a credential or an identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistryChange {

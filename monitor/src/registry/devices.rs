@@ -2,9 +2,12 @@
 //! is on a network can make up devices.
 
 use std::collections::BTreeMap;
+use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::model::{Direction, Flow, Protocol, Selector, Timestamp, Traffic};
+use foldhash::HashMap;
+
+use crate::model::{Direction, Flow, MacAddress, Protocol, Selector, Timestamp, Traffic};
 
 /// Most devices that are identities. Of more, only what was said about them is looked up.
 pub const DEVICES: usize = 2_048;
@@ -12,14 +15,25 @@ pub const DEVICES: usize = 2_048;
 /// makes room.
 const ADDRESSES: usize = 16;
 const DESTINATIONS: usize = 64;
+/// Most hardware addresses, and most addresses, whose selectors are kept ready. Beyond it all are
+/// written anew.
+const NAMES: usize = 2 * DEVICES;
 
 /// The devices that are known.
 #[derive(Debug, Clone, Default)]
 pub struct Devices {
     /// What was seen of each since the start.
-    seen: BTreeMap<Selector, Device>,
+    seen: HashMap<Selector, Device>,
+    names: Names,
     /// How many identities are devices, those from before the start included.
     identities: usize,
+}
+
+/// Selectors of devices. To write one costs more than all else that a flow leads to.
+#[derive(Debug, Clone, Default)]
+struct Names {
+    hardware: HashMap<MacAddress, Selector>,
+    addresses: HashMap<IpAddr, Selector>,
 }
 
 /// What was seen of a device.
@@ -72,6 +86,15 @@ impl Devices {
         self.identities >= DEVICES
     }
 
+    /// What a flow's device is called, as [`Flow::selectors`] tells it.
+    pub fn selectors(&mut self, flow: &Flow) -> Vec<Selector> {
+        let mac = flow.hardware_address();
+        let mac = mac.map(|mac| kept(&mut self.names.hardware, mac, Selector::device_mac));
+        let address = flow.address();
+        let address = address.map(|of| kept(&mut self.names.addresses, of, Selector::device_ip));
+        mac.into_iter().chain(address).collect()
+    }
+
     /// Takes in traffic of a device that is known.
     pub(super) fn note(&mut self, device: &Selector, flow: &Flow, now: Timestamp) {
         if let Some(known) = self.seen.get_mut(device) {
@@ -87,7 +110,9 @@ impl Devices {
     /// that took over from the other, or one that pretends to be it.
     pub fn by_address(&self) -> BTreeMap<IpAddr, Vec<(&Selector, Timestamp)>> {
         let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for (selector, device) in &self.seen {
+        let mut seen: Vec<_> = self.seen.iter().collect();
+        seen.sort_unstable_by_key(|(selector, _)| *selector);
+        for (selector, device) in seen {
             for (address, seen) in &device.addresses {
                 all.entry(*address).or_default().push((selector, *seen));
             }
@@ -146,6 +171,18 @@ impl Device {
     pub fn destinations(&self) -> impl Iterator<Item = (&Destination, &Use)> {
         self.destinations.iter()
     }
+}
+
+/// The selector of an address, written where it is not kept.
+fn kept<K: Copy + Eq + Hash>(
+    names: &mut HashMap<K, Selector>,
+    of: K,
+    write: fn(K) -> Selector,
+) -> Selector {
+    if names.len() >= NAMES && !names.contains_key(&of) {
+        names.clear();
+    }
+    names.entry(of).or_insert_with(|| write(of)).clone()
 }
 
 /// Takes out what was seen longest ago where a new key would be one too many. Says whether it did.
@@ -221,8 +258,8 @@ mod tests {
     #[test]
     fn two_devices_at_one_address_are_told_apart() {
         let mut devices = Devices::default();
-        let [one, other] = [1, 2]
-            .map(|last| Selector::device_mac(crate::model::MacAddress([2, 0, 0, 0, 0, last])));
+        let [one, other] =
+            [1, 2].map(|last| Selector::device_mac(MacAddress([2, 0, 0, 0, 0, last])));
         devices.note(&one, &flow("192.0.2.7:1", "198.51.100.7:1"), Timestamp(5));
         devices.note(&other, &flow("192.0.2.8:1", "198.51.100.7:1"), Timestamp(6));
         devices.note(&other, &flow("192.0.2.7:1", "198.51.100.7:1"), Timestamp(7));
@@ -263,5 +300,31 @@ mod tests {
         assert!(device.destinations().all(|(of, _)| of.to.port() > 36));
         assert_eq!(device.addresses().count(), ADDRESSES);
         assert_eq!(device.flows, 100);
+    }
+
+    #[test]
+    fn a_kept_name_is_what_one_written_anew_would_be() {
+        let mut devices = Devices::default();
+        let sources = [
+            "192.0.2.7:1",
+            "[::ffff:192.0.2.7]:1",
+            "0.0.0.0:68",
+            "[2001:db8::1]:2",
+        ];
+        let macs = [None, Some([2, 0, 0, 0, 0, 1]), Some([0xff; 6])];
+        for _ in 0..2 {
+            for (source, mac) in sources.iter().flat_map(|of| macs.map(|mac| (of, mac))) {
+                let mut of = flow(source, "198.51.100.7:443");
+                of.mac = mac.map(MacAddress);
+                assert_eq!(devices.selectors(&of), of.selectors(), "{of:?}");
+            }
+        }
+        for number in 0..u32::try_from(NAMES).unwrap() * 3 / 2 {
+            let mut of = flow("192.0.2.7:1", "198.51.100.7:443");
+            let address = std::net::Ipv4Addr::from(0x0a00_0000 + number);
+            of.source = SocketAddr::from((address, 1));
+            devices.selectors(&of);
+        }
+        assert!(devices.names.addresses.len() <= NAMES);
     }
 }

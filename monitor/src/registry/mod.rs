@@ -63,7 +63,8 @@ pub struct Registry {
     credentials: BTreeMap<Fingerprint, CredentialEntry>,
     files: HashMap<FileId, Vec<Fingerprint>>,
     places: HashMap<PathBuf, FileId>,
-    identities: BTreeMap<Selector, IdentityEntry>,
+    /// Looked up several times with each act.
+    identities: foldhash::HashMap<Selector, IdentityEntry>,
     paths: BTreeMap<PathBuf, Declared>,
     departed: HashMap<FileId, Departed>,
     guarded: GuardedFiles,
@@ -236,11 +237,13 @@ impl Registry {
         true
     }
 
-    /// Notes that an identity acted.
-    pub fn identity_seen(&mut self, selector: &Selector, now: Timestamp) {
+    /// Notes that an identity acted. Returns when it was last seen to before.
+    pub fn identity_seen(&mut self, selector: &Selector, now: Timestamp) -> Option<Timestamp> {
         if let Some(entry) = self.identities.get_mut(selector) {
+            let before = entry.last_seen;
             entry.first_seen.get_or_insert(now);
-            entry.last_seen = entry.last_seen.max(Some(now));
+            entry.last_seen = before.max(Some(now));
+            before
         } else {
             let entry = IdentityEntry {
                 declared: None,
@@ -249,6 +252,7 @@ impl Registry {
             };
             self.identities.insert(selector.clone(), entry);
             self.became_known(selector);
+            None
         }
     }
 
@@ -323,7 +327,9 @@ impl Registry {
 
     /// All identities, by selector.
     pub fn identities(&self) -> impl Iterator<Item = (&Selector, &IdentityEntry)> {
-        self.identities.iter()
+        let mut all: Vec<_> = self.identities.iter().collect();
+        all.sort_unstable_by_key(|(selector, _)| *selector);
+        all.into_iter()
     }
 
     /// One identity.

@@ -1,8 +1,11 @@
 //! When this host was watched, and how each credential and identity was used in that time: what
 //! tells silence from blindness.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::hash::Hash;
 use std::time::Duration;
+
+use foldhash::HashMap;
 
 use crate::model::{Blindness, Fingerprint, Hole, Ledger, Selector, Target, Timestamp, UsePattern};
 
@@ -23,7 +26,8 @@ const ONE_ACT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
     ledger: Option<Ledger>,
-    patterns: BTreeMap<Target, UsePattern>,
+    credentials: HashMap<Fingerprint, UsePattern>,
+    identities: HashMap<Selector, UsePattern>,
     ledger_changed: bool,
     changed: BTreeSet<Target>,
 }
@@ -45,7 +49,11 @@ impl Observed {
 
     /// How something is used.
     pub fn pattern(&self, subject: &Target) -> Option<&UsePattern> {
-        self.patterns.get(subject)
+        match subject {
+            Target::Credential(fingerprint) => self.credentials.get(fingerprint),
+            Target::Identity(selector) => self.identities.get(selector),
+            Target::Path(_) => None,
+        }
     }
 
     /// Takes back what was stored.
@@ -55,8 +63,12 @@ impl Observed {
 
     /// Takes back what was stored.
     pub fn restore_pattern(&mut self, pattern: &UsePattern) {
-        self.patterns
-            .insert(pattern.subject.clone(), pattern.clone());
+        match &pattern.subject {
+            Target::Credential(of) => self.credentials.insert(of.clone(), pattern.clone()),
+            Target::Identity(of) => self.identities.insert(of.clone(), pattern.clone()),
+            // Nothing speaks of the use of one.
+            Target::Path(_) => None,
+        };
     }
 
     /// A run of the daemon begins: nothing was watched since the last one, and what it could not
@@ -148,44 +160,44 @@ impl Observed {
 
     /// A credential was used.
     pub fn used(&mut self, credential: &Fingerprint, uses: u64, now: Timestamp) {
-        self.note(Target::Credential(credential.clone()), uses, now);
+        if let Some(pattern) = self.of_credential(credential) {
+            pattern.note(uses, now);
+        }
     }
 
     /// An identity acted.
     pub fn acted(&mut self, identity: &Selector, now: Timestamp) {
-        let subject = Target::Identity(identity.clone());
-        let known = self.patterns.get(&subject).and_then(|known| known.last);
-        if known.is_none_or(|last| now < last || now.since(last) >= ONE_ACT) {
-            self.note(subject, 1, now);
+        let is_full = self.is_full();
+        let last = self.identities.get(identity).and_then(|known| known.last);
+        if last.is_some_and(|last| now >= last && now.since(last) < ONE_ACT) {
+            return;
+        }
+        let changed = &mut self.changed;
+        if let Some(pattern) = entry(&mut self.identities, identity, is_full, changed) {
+            pattern.note(1, now);
         }
     }
 
     /// Whether files of this host are known to hold a credential.
     pub fn present(&mut self, credential: &Fingerprint, is_present: bool, now: Timestamp) {
-        let subject = Target::Credential(credential.clone());
-        let known = self.patterns.get(&subject);
+        let known = self.credentials.get(credential);
         let was_present = known.is_some_and(|known| known.present_since.is_some());
         if was_present == is_present {
             return;
         }
-        if let Some(pattern) = self.entry(subject) {
+        if let Some(pattern) = self.of_credential(credential) {
             pattern.present_since = is_present.then_some(now);
         }
     }
 
-    fn note(&mut self, subject: Target, uses: u64, now: Timestamp) {
-        if let Some(pattern) = self.entry(subject) {
-            pattern.note(uses, now);
-        }
+    fn of_credential(&mut self, credential: &Fingerprint) -> Option<&mut UsePattern> {
+        let is_full = self.is_full();
+        let changed = &mut self.changed;
+        entry(&mut self.credentials, credential, is_full, changed)
     }
 
-    fn entry(&mut self, subject: Target) -> Option<&mut UsePattern> {
-        if self.patterns.len() >= PATTERNS && !self.patterns.contains_key(&subject) {
-            return None;
-        }
-        self.changed.insert(subject.clone());
-        let new = || UsePattern::new(subject.clone());
-        Some(self.patterns.entry(subject.clone()).or_insert_with(new))
+    fn is_full(&self) -> bool {
+        self.credentials.len() + self.identities.len() >= PATTERNS
     }
 
     fn hole(&mut self, from: Timestamp, to: Option<Timestamp>, cause: Blindness) {
@@ -217,12 +229,28 @@ impl Observed {
         let later = later.map(|later| self.changed.split_off(&later));
         let now = std::mem::replace(&mut self.changed, later.unwrap_or_default());
         let patterns = now.into_iter();
-        let patterns = patterns.filter_map(|subject| self.patterns.get(&subject).cloned());
+        let patterns = patterns.filter_map(|subject| self.pattern(&subject).cloned());
         Unstored {
             ledger: ledger.flatten(),
             patterns: patterns.collect(),
         }
     }
+}
+
+/// The pattern of something, made where there is none and room for one. It is noted as changed.
+fn entry<'a, K: Clone + Eq + Hash + Into<Target>>(
+    patterns: &'a mut HashMap<K, UsePattern>,
+    of: &K,
+    is_full: bool,
+    changed: &mut BTreeSet<Target>,
+) -> Option<&'a mut UsePattern> {
+    if is_full && !patterns.contains_key(of) {
+        return None;
+    }
+    let subject: Target = of.clone().into();
+    changed.insert(subject.clone());
+    let entry = patterns.entry(of.clone());
+    Some(entry.or_insert_with(|| UsePattern::new(subject)))
 }
 
 fn before(now: Timestamp, by: Duration) -> Timestamp {

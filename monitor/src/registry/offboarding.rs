@@ -115,6 +115,9 @@ impl Offboarding {
     /// Takes out those that have been gone for `grace`. A clock that was set back makes them wait
     /// anew.
     pub fn due(&mut self, grace: Duration, now: Timestamp) -> Vec<(Selector, Option<u32>)> {
+        if self.removed.is_empty() {
+            return Vec::new();
+        }
         for (selector, of) in &mut self.removed {
             if of.at > now {
                 of.at = now;

@@ -2,6 +2,7 @@
 //! count.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::model::{Fingerprint, Selector, Timestamp, Usage, UsageKey};
 
@@ -36,23 +37,24 @@ pub struct UseSummary {
 impl UsageMap {
     /// Notes a number of uses and returns their row.
     pub fn note(&mut self, key: UsageKey, uses: u64, now: Timestamp) -> &Usage {
-        let of = self.rows.get(&key.fingerprint);
-        if of.is_none_or(|of| !of.contains_key(&key)) {
+        if self.len >= CAPACITY && !self.knows(&key) {
             self.make_room();
-            self.len += 1;
         }
-        let row = self
-            .rows
-            .entry(key.fingerprint.clone())
-            .or_default()
-            .entry(key.clone())
-            .or_insert_with(|| Usage {
-                key,
-                first: now,
-                last: now,
-                count: 0,
-                name: None,
-            });
+        let of = self.rows.entry(key.fingerprint.clone()).or_default();
+        let row = match of.entry(key) {
+            Entry::Occupied(row) => row.into_mut(),
+            Entry::Vacant(place) => {
+                self.len += 1;
+                let key = place.key().clone();
+                place.insert(Usage {
+                    key,
+                    first: now,
+                    last: now,
+                    count: 0,
+                    name: None,
+                })
+            }
+        };
         row.first = row.first.min(now);
         row.last = row.last.max(now);
         row.count = row.count.saturating_add(uses);

@@ -212,7 +212,9 @@ fn an_act_at_an_hour_without_any_is_told() {
 #[test]
 fn a_program_that_never_ran_under_the_identity_is_told() {
     let _host = shared();
-    let (place, account) = (Place::new(), Account::system());
+    // Others of this host begin programs that are new, and each takes a part of the budget.
+    let place = Place::with("[detection.baseline]\nbudget = 20");
+    let account = Account::system();
     knows(&place, &weeks(&account, |_| true));
     let _daemon = Daemon::start(&place);
     // Of this test alone, so that no other identity of the host runs it.

@@ -34,6 +34,8 @@ pub struct BaselineSummary {
     pub destinations: u64,
     /// Those of them that were alerted about, and that time alone does not make ordinary.
     pub suspect: u64,
+    /// Services: a port and transport, who begins, and how far away.
+    pub services: u64,
     /// Programs.
     pub programs: u64,
 }
@@ -149,7 +151,8 @@ fn summary(identity: &Selector, of: &Baseline) -> BaselineSummary {
         maturity: (hours / MATURE).min(1.0),
         destinations: of.destinations.iter().count() as u64,
         suspect: suspect as u64,
-        programs: of.programs.iter().count() as u64,
+        services: of.services.len() as u64,
+        programs: of.programs.len() as u64,
     }
 }
 

@@ -176,6 +176,7 @@ mod tests {
                 maturity: 0.8,
                 destinations: 1,
                 suspect: 0,
+                services: 1,
                 programs: 1,
             },
             where_to: vec![Habit {

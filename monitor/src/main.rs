@@ -7,12 +7,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use monitor::cli::{
-    self, CheckArgs, CommandError, CommandResult, Commands, DoctorArgs, EvaluateArgs, RecordArgs,
-    ReplayArgs, ReplayFormat, RunArgs, StreamFormat,
+    self, BaselinesLearned, CheckArgs, CommandError, CommandResult, Commands, DoctorArgs,
+    EvaluateArgs, RecordArgs, ReplayArgs, ReplayFormat, RunArgs, StreamFormat,
 };
 use monitor::config::{Config, DetectionConfig, load_registry};
 use monitor::control::protocol::{ChangeView, Doctor};
-use monitor::control::{self, Request};
+use monitor::control::{self, Request, Response};
 use monitor::daemon::{self, RunOptions};
 use monitor::evaluation::{Evaluation, Scores, ScoresError, Source};
 use monitor::model::{Alert, DetectionId};
@@ -116,6 +116,22 @@ impl Commands for Program {
         target: Option<&str>,
     ) -> Result<Vec<Assessment>, CommandError> {
         daemon::assess_offline(state_dir, of, target)
+    }
+
+    fn baselines_offline(
+        &self,
+        state_dir: &Path,
+        request: &Request,
+    ) -> Result<Response, CommandError> {
+        daemon::baselines_offline(state_dir, request)
+    }
+
+    fn learn_baselines(
+        &self,
+        state_dir: &Path,
+        recording: &Path,
+    ) -> Result<BaselinesLearned, CommandError> {
+        daemon::learn_baselines(state_dir, recording)
     }
 
     fn change_offline(

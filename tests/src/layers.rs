@@ -27,7 +27,7 @@ const STAGES: &[(&str, &[&str])] = &[
     ("sinks", &["config", "model"]),
     ("storage", &["model"]),
     // What clients are shown is views of the registry.
-    ("control", &["model", "registry"]),
+    ("control", &["baseline", "model", "registry"]),
     (
         "cli",
         &["control", "evaluation", "model", "registry", "storage"],

@@ -103,7 +103,7 @@ pub struct Maturity {
 }
 
 /// Hours after which a baseline has seen what there is: two weeks.
-const MATURE: f64 = 14.0 * 24.0;
+pub(super) const MATURE: f64 = 14.0 * 24.0;
 
 /// What names an alert is at least so unlikely.
 const UNLIKELY: f64 = 0.2;

@@ -82,6 +82,11 @@ impl Leak {
         (evidence > 3.0).then(|| libm::exp(-evidence))
     }
 
+    /// Bytes that are usually sent in each hour of the day, in UTC; for people.
+    pub(super) fn usual_by_hour(&self) -> [f64; 24] {
+        self.hours.map(|of| libm::expm1(of.mean()))
+    }
+
     pub(super) fn is_sound(&self) -> bool {
         let floats = [self.evidence, self.sent_since, self.usual_since];
         self.all.is_sound()

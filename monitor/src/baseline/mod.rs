@@ -14,6 +14,7 @@ mod contact;
 mod destinations;
 mod drift;
 mod groups;
+mod habits;
 mod host;
 mod identity;
 mod leak;
@@ -27,7 +28,7 @@ mod unwatched;
 
 use std::hash::{Hash, Hasher};
 
-use hashlink::LinkedHashMap;
+use hashlink::{LinkedHashMap, LruCache};
 use siphasher::sip::SipHasher13;
 
 pub use anomaly::{Anomaly, Maturity, Reason};
@@ -35,15 +36,21 @@ pub use budget::Test;
 pub use contact::{Contact, Destination, Phase, Scope, Service, Way};
 pub use destinations::Standing;
 pub use groups::Level;
+pub use habits::{BaselineList, BaselineSummary, Habit, Habits};
 pub use prior::Role;
 pub use stored::{StoredError, Unstored, VERSION};
 
 use crate::model::{Selector, Timestamp};
+use anomaly::MATURE;
 use host::Host;
 use identity::{Baseline, Peers, Question};
 
 /// Most identities that have a baseline. Beyond, the one is forgotten that has not acted for longest.
 const IDENTITIES: usize = 16_384;
+
+/// Most programs whose paths are kept for people, and the longest path.
+const NAMES: usize = 1_024;
+const NAME: usize = 256;
 
 /// Of a thing that baselines remember. It is stored, so it is the same in every version.
 pub fn hash(of: &impl Hash) -> u64 {
@@ -72,6 +79,8 @@ pub struct Baselines {
     questions: Vec<Question>,
     /// Identities that were forgotten, because there are too many.
     forgotten: u64,
+    /// Paths of programs by their hash, for people.
+    names: LruCache<u64, String>,
     /// What the database does not know yet.
     ledger: stored::Ledger,
 }
@@ -90,6 +99,7 @@ impl Baselines {
             host: Host::new(budget),
             questions: Vec::new(),
             forgotten: 0,
+            names: LruCache::new(NAMES),
             ledger: stored::Ledger::default(),
         }
     }
@@ -144,6 +154,9 @@ impl Baselines {
             program: hash(&program),
             role: who.role,
         };
+        if program.len() <= NAME && self.names.get(&peers.program).is_none() {
+            self.names.insert(peers.program, program.to_owned());
+        }
         self.act(who.identity, peers, time, |baseline, at, host, ask| {
             baseline.program(at, peers.program, host, ask);
         })

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::budget::Budget;
 use super::host::Kept;
 use super::identity::Baseline;
-use super::{Baselines, IDENTITIES, seconds};
+use super::{Baselines, IDENTITIES, NAME, seconds};
 use crate::model::{Selector, StoredBaseline, Timestamp};
 
 /// The form of what is stored. Another one is refused, and what it holds is learned anew.
@@ -49,6 +49,8 @@ struct HostBody {
     kept: Kept,
     budget: Budget,
     until: u32,
+    /// Paths of programs, those last that were used last.
+    names: Vec<(u64, String)>,
 }
 
 /// What the database does not know yet.
@@ -114,6 +116,11 @@ impl Baselines {
             kept: self.host.kept.clone(),
             budget: self.host.budget.clone(),
             until: self.ledger.until,
+            names: self
+                .names
+                .iter()
+                .map(|(of, name)| (*of, name.clone()))
+                .collect(),
         };
         stored(None, &body)
     }
@@ -125,6 +132,11 @@ impl Baselines {
         {
             self.ledger.refused.push(refused);
         }
+    }
+
+    /// The latest moment that anything is known of.
+    pub fn until(&self) -> Timestamp {
+        Timestamp::from_unix_seconds(self.ledger.until.into())
     }
 
     /// What could not be taken back since this was asked for, the first few.
@@ -155,6 +167,11 @@ impl Baselines {
                 (self.host.kept, self.host.budget) = (body.kept, body.budget);
                 self.host.budget.set(per_day);
                 self.ledger.until = self.ledger.until.max(body.until);
+                for (program, name) in body.names {
+                    if name.len() <= NAME {
+                        self.names.insert(program, name);
+                    }
+                }
             }
             Some(identity) => {
                 let mut baseline: Baseline = postcard::from_bytes(&of.body).map_err(read)?;

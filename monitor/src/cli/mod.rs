@@ -5,6 +5,7 @@ mod accounts;
 mod alerts;
 mod allow;
 mod args;
+mod baseline;
 mod check;
 mod completions;
 mod credentials;
@@ -37,6 +38,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub use args::{ReplayFormat, StreamFormat, TableFormat};
+pub use baseline::{BaselinesLearned, LearnArgs};
 pub use check::CheckArgs;
 pub use doctor::DoctorArgs;
 pub use escape::{escape, escape_json};
@@ -48,8 +50,8 @@ pub use record::RecordArgs;
 pub use replay::ReplayArgs;
 pub use run::RunArgs;
 
-use crate::control::Request;
 use crate::control::protocol::{ChangeView, Doctor};
+use crate::control::{Request, Response};
 use crate::model::DetectionId;
 use crate::registry::{Assessment, Registry};
 use crate::storage::Snapshot;
@@ -79,6 +81,18 @@ pub trait Commands {
         of: &Snapshot,
         target: Option<&str>,
     ) -> Result<Vec<Assessment>, CommandError>;
+    /// Answers a [`Request::Baselines`] or [`Request::Habits`] from what a daemon has stored.
+    fn baselines_offline(
+        &self,
+        state_dir: &Path,
+        request: &Request,
+    ) -> Result<Response, CommandError>;
+    /// Learns the baselines of a recording into a state directory.
+    fn learn_baselines(
+        &self,
+        state_dir: &Path,
+        recording: &Path,
+    ) -> Result<BaselinesLearned, CommandError>;
     /// Does what a [`Request::Retire`] or [`Request::Restore`] asks where no daemon runs: writes to
     /// the database, for a daemon to find. `by` is the name of the user who asks.
     fn change_offline(
@@ -126,6 +140,8 @@ enum Command {
     Identities(identities::IdentitiesArgs),
     Alerts(alerts::AlertsArgs),
     Usage(usage::UsageArgs),
+    #[command(subcommand)]
+    Baseline(baseline::BaselineCommand),
     History(history::HistoryArgs),
     #[command(subcommand)]
     Report(report::ReportCommand),
@@ -159,6 +175,7 @@ fn dispatch(command: Command, commands: &dyn Commands) -> CommandResult {
         Command::Credentials(args) => credentials::credentials(&args, commands),
         Command::Identities(args) => identities::identities(&args, commands),
         Command::Alerts(args) => alerts::alerts(&args),
+        Command::Baseline(of) => baseline::baseline(&of, commands),
         Command::Usage(args) => usage::usage(&args),
         Command::History(args) => history::history(&args, commands),
         Command::Report(of) => report::report(&of, commands),

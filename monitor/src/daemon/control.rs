@@ -5,6 +5,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::allow;
 use super::core::Core;
 use super::doctor;
+use super::learn;
 use super::offboard;
 use super::output::Stored;
 use super::reload::InForce;
@@ -91,6 +92,7 @@ pub(super) async fn answer(
             Response::Usage(state.registry.usage.rows().map(named).collect())
         }
         Request::History { target } => history(&target, core, context).await,
+        Request::Baselines | Request::Habits { .. } => learn::answer(&request, &core.detector),
         Request::Rotations { of } => {
             let window = core.detector.life().rotation_window;
             let (state, now) = (&core.detector.state, core.sensor.now());

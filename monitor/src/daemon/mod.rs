@@ -20,6 +20,7 @@ mod holders;
 mod jobs;
 mod kept;
 mod keys;
+mod learn;
 mod living;
 mod logs;
 mod look;
@@ -42,6 +43,7 @@ mod target;
 mod units;
 
 pub use doctor::doctor;
+pub use learn::{baselines_offline, learn_baselines};
 pub use offline::{assess_offline, change_offline, registry};
 pub use record::record;
 pub use startup::{RunOptions, check, load_config, run};

@@ -1,7 +1,6 @@
 //! Baselines: bodies that this module does not look into, each under its seal.
 
 use rusqlite::Row;
-use rusqlite::types::FromSqlError;
 
 use super::load::in_column;
 use super::write::{Failure, prepare};
@@ -83,16 +82,8 @@ fn found(row: &Row<'_>) -> rusqlite::Result<FoundBaseline> {
     let Ok(version) = u16::try_from(row.get::<_, i64>(1)?) else {
         return Ok(FoundBaseline::Foreign { of });
     };
-    let body = in_column(
-        3,
-        row,
-        row.get_ref(3)?.as_blob().map_err(FromSqlError::from),
-    )?;
-    let seal = in_column(
-        4,
-        row,
-        row.get_ref(4)?.as_blob().map_err(FromSqlError::from),
-    )?;
+    let body = in_column(3, row, row.get_ref(3)?.as_blob())?;
+    let seal = in_column(4, row, row.get_ref(4)?.as_blob())?;
     Ok(FoundBaseline::Row(SealedBaseline {
         stored: StoredBaseline {
             identity,

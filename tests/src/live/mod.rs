@@ -23,6 +23,7 @@ mod evasions;
 mod flooding;
 mod folding;
 mod guarding;
+mod habits;
 mod hanging;
 mod holding;
 mod humans;

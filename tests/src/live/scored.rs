@@ -39,7 +39,7 @@ const CALLS: &str = "import os, socket, subprocess, sys, threading, time\n\
 /// What is ordinary for the account.
 const USUAL: &str = "198.51.100.1 443 3 0 2000";
 
-fn calls(account: &Account, calls: &[&str]) {
+pub(super) fn calls(account: &Account, calls: &[&str]) {
     let uid = account.uid.to_string();
     let mut command = command(
         "unshare",
@@ -50,12 +50,12 @@ fn calls(account: &Account, calls: &[&str]) {
 }
 
 /// Whether an alert is of this detection, and about the account: the host's own traffic goes on beside.
-fn is(id: DetectionId, account: &Account) -> impl Fn(&Alert) -> bool + use<> {
+pub(super) fn is(id: DetectionId, account: &Account) -> impl Fn(&Alert) -> bool + use<> {
     let about = about(account);
     move |alert| alert.id == id && about(alert)
 }
 
-fn about(account: &Account) -> impl Fn(&Alert) -> bool + use<> {
+pub(super) fn about(account: &Account) -> impl Fn(&Alert) -> bool + use<> {
     let selector = account.selector();
     move |alert| {
         let identity = alert.identity.as_ref();

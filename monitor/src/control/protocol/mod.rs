@@ -14,6 +14,7 @@ use crate::model::{
 };
 use crate::registry::{Assessment, LeastPrivilege};
 
+pub use crate::baseline::{BaselineList, BaselineSummary, Habit, Habits, Standing, Way};
 pub use credentials::{CredentialView, FileView, FindingKind, HeldView, IdentityView, Inventory};
 pub use doctor::{Doctor, DoctorHook, SystemCallPrice, TriedView};
 pub use offboarding::{OffboardView, OffboardedView, OwnedView};
@@ -101,6 +102,13 @@ pub enum Request {
         /// A selector; `None` for everybody whose programs are known.
         identity: Option<String>,
     },
+    /// How much is known of what identities normally do.
+    Baselines,
+    /// What is normal for an identity.
+    Habits {
+        /// A selector.
+        identity: String,
+    },
     /// Retire an identity with the credentials that are its own.
     Offboard {
         /// A selector.
@@ -133,7 +141,7 @@ impl Request {
 }
 
 /// The daemon's answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "response", content = "body", rename_all = "kebab-case")]
 pub enum Response {
     /// To [`Request::Status`].
@@ -163,6 +171,10 @@ pub enum Response {
     SafeToDelete(Vec<Assessment>),
     /// To [`Request::Overprivileged`].
     Overprivileged(Vec<LeastPrivilege>),
+    /// To [`Request::Baselines`].
+    Baselines(Box<BaselineList>),
+    /// To [`Request::Habits`].
+    Habits(Box<Habits>),
     /// To [`Request::Offboard`].
     Offboard(Box<OffboardView>),
     /// To [`Request::OffboardStatus`].

@@ -14,6 +14,6 @@ pub(super) const ENTRY: Entry = Entry {
     meaning: "So many connections do not come in this hour of the week: scraping, guessing, scanning, or a flood.",
     innocent: "A batch job that catches up, a client that retries in a loop, load that moved here.",
     next: "Look at where the connections go (`credwatch usage`), and whether the program is the usual one.",
-    proof: &[],
-    quiet: &[],
+    proof: &["habits::many_more_connections_than_ever_are_told"],
+    quiet: &["habits::what_an_account_always_does_raises_nothing"],
 };

@@ -14,6 +14,6 @@ pub(super) const ENTRY: Entry = Entry {
     meaning: "Machines keep their hours. Somebody who uses their credential by hand does not.",
     innocent: "A job that was moved, a clock change, a catch-up after downtime.",
     next: "See which program acted and who started it.",
-    proof: &[],
-    quiet: &[],
+    proof: &["habits::an_act_at_an_hour_without_any_is_told"],
+    quiet: &["habits::what_an_account_always_does_raises_nothing"],
 };

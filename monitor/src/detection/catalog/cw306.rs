@@ -14,6 +14,6 @@ pub(super) const ENTRY: Entry = Entry {
     meaning: "Each hour by itself would pass; together they would not come by chance. That is how data leaves that is not to be noticed.",
     innocent: "Growth: more users, more logs. A baseline follows it within weeks.",
     next: "Compare with what the identity's owner expects; look at the destinations that grew.",
-    proof: &[],
-    quiet: &[],
+    proof: &["habits::more_than_usual_hour_after_hour_is_told"],
+    quiet: &["habits::as_much_as_usual_hour_after_hour_raises_nothing"],
 };

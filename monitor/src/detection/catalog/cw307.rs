@@ -14,6 +14,6 @@ pub(super) const ENTRY: Entry = Entry {
     meaning: "Services run the same few programs for ever. Whoever has taken one over runs others.",
     innocent: "A new version of the service, maintenance by hand.",
     next: "See what started it (the alert names the parents), and who deployed last.",
-    proof: &[],
-    quiet: &[],
+    proof: &["habits::a_program_that_never_ran_under_the_identity_is_told"],
+    quiet: &["habits::what_an_account_always_does_raises_nothing"],
 };

@@ -68,6 +68,8 @@ impl Test {
 const FOLLOW: f64 = 0.3;
 /// What one test may take of what is left of the day's share.
 const OF_THE_REST: f64 = 0.25;
+/// What is likelier than this is no anomaly, however large the budget.
+const MOST: f64 = 0.2;
 /// Alerts that may come at once, in days of budget, and at the least.
 const BURST: f64 = 5.0;
 
@@ -157,7 +159,7 @@ impl Budget {
         };
         stream.today += 1.0;
         let rest = (share - stream.spent).max(0.0);
-        let alpha = (share / stream.expected).min(rest * OF_THE_REST);
+        let alpha = (share / stream.expected).min(rest * OF_THE_REST).min(MOST);
         stream.spent += alpha;
         alpha
     }

@@ -390,7 +390,7 @@ impl Detector {
                 ..
             } => {
                 // Not seen to act: a socket may be closed long after, and for a process that is gone.
-                let actor = Actor::of(task, &self.state.processes, &self.state.host);
+                let actor = self.attributed(task);
                 let bytes = (*sent, *received);
                 self.scored_close(&actor, *destination, bytes, now, &mut findings);
             }

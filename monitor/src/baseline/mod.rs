@@ -3,8 +3,8 @@
 //!
 //! An act becomes *questions* ("is this new destination too unlikely?"), each with a p-value made of reasons
 //! that a person can read. The p-value is corrected by how often the like of it came on this host
-//! ([`calibration`]), and held against what the host's budget of false alerts leaves for one question
-//! ([`budget`]). What is told is an [`Anomaly`]; what it is about is not learned as ordinary.
+//! (`calibration`), and held against what the host's budget of false alerts leaves for one question
+//! (`budget`). What is told is an [`Anomaly`]; what it is about is not learned as ordinary.
 
 mod anomaly;
 mod budget;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use monitor::control::devices::{DestinationView, DeviceView};
 use monitor::control::protocol::IdentityView;
+use monitor::evaluation::is_scored;
 use monitor::model::Alert;
 
 use crate::live::daemon::{Daemon, Place, patiently, program};
@@ -227,9 +228,11 @@ impl Device {
         run(&mut self.host.python(script, &[&to, &port, &many, &step]));
     }
 
-    /// Whether an alert is about this device.
+    /// Whether a rule tells of it. What a device does here for the first time may be unusual, and that is
+    /// no matter of these tests.
     pub(super) fn is_in(&self, alert: &Alert) -> bool {
-        alert.summary.contains(&self.mac) || alert.summary.contains(&self.address)
+        let is_named = alert.summary.contains(&self.mac) || alert.summary.contains(&self.address);
+        is_named && !is_scored(alert.id)
     }
 
     pub(super) fn seen(&self, place: &Place) -> Option<DeviceView> {

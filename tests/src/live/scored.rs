@@ -112,7 +112,7 @@ fn much_that_goes_to_a_new_address_is_told() {
 fn a_rhythm_of_calls_to_a_new_address_is_told() {
     let _host = shared();
     // So that a few seconds are enough to be told.
-    let place = Place::with("[detection.baseline]\nbudget = 8");
+    let place = Place::with("[detection.baseline]\nbudget = 20");
     let account = Account::system();
     let _daemon = Daemon::start(&place);
     calls(&account, &[USUAL, "198.51.100.3 443 8 3 200"]);

@@ -1,5 +1,6 @@
 //! What the pipeline does about files: which are credentials, where they lie, and what is watched.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -105,6 +106,7 @@ impl<O: Output> Core<O> {
             fact: Fact::Located(located),
         })
         .await;
+        self.leave_others(time, file, &path).await;
         if is_exposed {
             let path = path.clone();
             let fact = Fact::Exposed { file, path };
@@ -122,9 +124,27 @@ impl<O: Output> Core<O> {
     /// time must not bring back the path that the file has left meanwhile.
     fn has_left(&self, located: &LocatedFile) -> bool {
         let (file, path) = (located.file, &located.path);
+        !look::is(path, file) && !self.other_paths(file, path).is_empty()
+    }
+
+    /// Where else a file with credentials is known to lie.
+    fn other_paths(&self, file: FileId, path: &Path) -> BTreeSet<PathBuf> {
         let registry = &self.detector.state.registry;
-        let mut known = registry.locations();
-        !look::is(path, file) && known.any(|(other, at)| at == file && other != path)
+        let held = registry.credentials_at(file).iter();
+        let entries = held.filter_map(|of| registry.credential(of));
+        let places = entries.flat_map(|entry| entry.locations.iter());
+        let others = places.filter(|(other, at)| *at == file && other != path);
+        others.map(|(other, _)| other.clone()).collect()
+    }
+
+    /// A file lies at a path, or nowhere any more: where else it was known to lie it is asked for.
+    async fn leave_others(&mut self, time: Timestamp, file: FileId, path: &Path) {
+        for path in self.other_paths(file, path) {
+            if !look::is(&path, file) {
+                let fact = Fact::Unlocated { file, path };
+                self.take(Record { time, fact }).await;
+            }
+        }
     }
 
     /// Looks at a file that held credentials when a former daemon looked.
@@ -223,18 +243,13 @@ impl<O: Output> Core<O> {
             Some(_) => return,
             None => self.followed.forget(file),
         }
-        // Where else it was thought to lie: its number may be another file's soon.
-        let registry = &self.detector.state.registry;
-        let others = registry
-            .locations()
-            .filter(|(other, at)| *at == file && *other != path && !look::is(other, file));
-        let others = others
-            .map(|(other, _)| other.to_owned())
-            .collect::<Vec<_>>();
-        for path in others.into_iter().chain([path.clone()]) {
-            let fact = Fact::Unlocated { file, path };
-            self.take(Record { time, fact }).await;
-        }
+        // Its number may be another file's soon.
+        self.leave_others(time, file, &path).await;
+        let fact = Fact::Unlocated {
+            file,
+            path: path.clone(),
+        };
+        self.take(Record { time, fact }).await;
         self.unwatch_unless_known(file, &path);
     }
 
@@ -258,6 +273,7 @@ impl<O: Output> Core<O> {
         match found {
             Some(located) if located.file == look.file => {
                 self.located(look.time, located).await;
+                self.look_there_again(&path);
                 if look.reason == LookReason::Named {
                     let fact = Fact::FileAccess {
                         task: look.task,
@@ -276,12 +292,18 @@ impl<O: Output> Core<O> {
             _ => {
                 self.sensor.set_clean(&look);
                 if look.reason == LookReason::WrittenAfterRead {
-                    let now = Instant::now();
-                    let times = AGAIN.map(|ms| now + std::time::Duration::from_millis(ms));
-                    self.again.extend(times.map(|at| (at, path.clone())));
+                    self.look_there_again(&path);
                 }
             }
         }
+    }
+
+    /// Whoever writes a file may not be done, or may rename it at once: then nobody else tells that it has
+    /// left the path.
+    fn look_there_again(&mut self, path: &Path) {
+        let now = Instant::now();
+        let times = AGAIN.map(|ms| now + std::time::Duration::from_millis(ms));
+        self.again.extend(times.map(|at| (at, path.to_owned())));
     }
 
     /// What a file holds, and where it lies: a known shape, or the very bytes of a credential without

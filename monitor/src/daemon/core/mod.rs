@@ -239,11 +239,15 @@ impl<O: Output> Core<O> {
             .partition(|(at, _)| *at <= now);
         self.again = later;
         for (_, path) in due {
-            let place = Place::Path(path.clone());
-            let found = self.contents(place, move || Some(path)).await;
+            let (place, there) = (Place::Path(path.clone()), path.clone());
+            let found = self.contents(place, move || Some(there)).await;
+            let time = self.sensor.now();
             if let Some((_, Some(located))) = found {
-                let time = self.sensor.now();
                 self.located(time, located).await;
+            } else if let Some(file) = self.detector.state.registry.file_at(&path)
+                && !super::look::is(&path, file)
+            {
+                self.gone(time, file, path).await;
             }
         }
         if now >= self.missed_due {

@@ -29,7 +29,7 @@ const TESTS: &[&str] = &[
     "live::connecting::a_",
     "live::evasions::",
     "live::ladders::",
-    "live::moving::",
+    "live::moving::a_file_that",
     "live::naming::a_flood",
     "live::naming::a_socket",
     "live::privileges::it_keeps",

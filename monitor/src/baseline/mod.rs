@@ -22,6 +22,7 @@ mod novelty;
 mod numbers;
 mod prior;
 mod programs;
+mod question;
 mod stored;
 mod tail;
 mod unwatched;
@@ -43,7 +44,8 @@ pub use stored::{StoredError, Unstored, VERSION};
 use crate::model::{Selector, Timestamp};
 use anomaly::MATURE;
 use host::Host;
-use identity::{Baseline, Peers, Question};
+use identity::{Baseline, Peers};
+use question::Question;
 
 /// Most identities that have a baseline. Beyond, the one is forgotten that has not acted for longest.
 const IDENTITIES: usize = 16_384;

@@ -35,7 +35,7 @@ impl Followed {
         if self.files.len() >= CAPACITY {
             return;
         }
-        if let Ok(handle) = FileHandle::of(&located.path) {
+        if let Ok(handle) = FileHandle::of(&located.path, located.file) {
             self.opaque += usize::from(is_opaque(located));
             self.files.insert(located.file, (handle, located.clone()));
         }
@@ -45,6 +45,15 @@ impl Followed {
         if let Some((_, located)) = self.files.remove(&file) {
             self.opaque -= usize::from(is_opaque(&located));
         }
+    }
+
+    /// Whether this is what a deleted file held, found by a look that had begun before.
+    pub(super) fn is_past(&self, located: &LocatedFile) -> bool {
+        let before = self.files.get(&located.file);
+        let is_same = before.is_some_and(|(_, before)| {
+            before.modified == located.modified && before.credentials == located.credentials
+        });
+        is_same && self.is_deleted(located.file)
     }
 
     /// Where a file is now, with what it held when it was last looked at; `None` when it is deleted

@@ -1,12 +1,14 @@
 //! Handles of files: a name for an inode that survives renames, costs no descriptor, keeps no file
 //! system busy, and is not taken for another file that gets the same inode number later.
 
-use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+
+use crate::model::FileId;
 
 /// Room for the longest handle that any file system makes.
 const BYTES: usize = libc::MAX_HANDLE_SZ as usize;
@@ -39,27 +41,33 @@ pub enum Whereabouts {
 }
 
 impl FileHandle {
-    /// Takes the handle of the file at `path`; a symbolic link is not followed.
+    /// Takes the handle of the file at `path`, which is taken for `file`; a symbolic link is not followed.
     ///
     /// # Errors
-    /// When the path is gone, or the file system makes no handles (overlayfs, most often).
-    pub fn of(path: &Path) -> io::Result<Self> {
-        let path = CString::new(path.as_os_str().as_bytes())?;
+    /// When the path is gone, another file lies there by now, or the file system makes no handles
+    /// (overlayfs, most often).
+    pub fn of(path: &Path, file: FileId) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let there = rustix::fs::open(path, flags, Mode::empty())?;
+        let stat = rustix::fs::fstat(&there)?;
+        if (stat.st_dev, stat.st_ino) != (file.dev, file.ino) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         let mut raw = Raw {
             bytes: BYTES as u32,
             kind: 0,
             handle: [0; BYTES],
         };
         let mut mount = 0;
-        // SAFETY: `path` is a C string; `raw` begins like `struct file_handle` and has the room
-        // that its `bytes` says; `mount` is an int. All live through the call.
+        // SAFETY: the descriptor is open and the path a C string; `raw` begins like `struct file_handle`
+        // and has the room that its `bytes` says; `mount` is an int. All live through the call.
         let result = unsafe {
             libc::name_to_handle_at(
-                libc::AT_FDCWD,
-                path.as_ptr(),
+                there.as_raw_fd(),
+                c"".as_ptr(),
                 (&raw mut raw).cast(),
                 &raw mut mount,
-                0,
+                libc::AT_EMPTY_PATH,
             )
         };
         if result < 0 {
@@ -122,7 +130,15 @@ mod tests {
         let (old, new) = (dir.path().join("old"), dir.path().join("deep/new"));
         std::fs::create_dir(dir.path().join("deep")).unwrap();
         std::fs::write(&old, "x").unwrap();
-        let handle = FileHandle::of(&old).unwrap();
+        let id = |path: &Path| {
+            let stat = rustix::fs::stat(path).unwrap();
+            FileId {
+                dev: stat.st_dev,
+                ino: stat.st_ino,
+            }
+        };
+        let handle = FileHandle::of(&old, id(&old)).unwrap();
+        assert!(FileHandle::of(&old, id(dir.path())).is_err());
         if rustix::process::getuid().is_root() {
             assert_eq!(handle.whereabouts(), Whereabouts::At(old.clone()));
             std::fs::rename(&old, &new).unwrap();

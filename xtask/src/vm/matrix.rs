@@ -30,6 +30,7 @@ const TESTS: &[&str] = &[
     "live::evasions::",
     "live::ladders::",
     "live::moving::a_file_that",
+    "live::moving::the_inode",
     "live::naming::a_flood",
     "live::naming::a_socket",
     "live::privileges::it_keeps",

@@ -190,10 +190,11 @@ impl Place {
                 return alert;
             }
             if Instant::now() >= deadline {
+                // What matters last: of much output the end is read.
                 panic!(
-                    "no alert came: {what}\ninstead: {:#?}\ndaemon: {}",
-                    self.alerts(),
-                    self.log()
+                    "daemon: {}\ninstead: {:#?}\nno alert came: {what}",
+                    self.log(),
+                    self.alerts()
                 );
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -206,7 +207,7 @@ impl Place {
         while !holds() {
             assert!(
                 Instant::now() < deadline,
-                "it did not come about: {what}\ndaemon: {}",
+                "daemon: {}\nit did not come about: {what}",
                 self.log()
             );
             std::thread::sleep(Duration::from_millis(50));

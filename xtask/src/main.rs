@@ -1,5 +1,6 @@
 //! Credwatch's own commands, a file each: `cargo xtask`.
 
+mod alerts;
 mod apt;
 mod bench;
 mod build;

@@ -15,13 +15,14 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use self::report::{Alert, Report};
+use self::report::Report;
 use super::{
     guest, initramfs,
     kernels::Kernel,
     qemu::{Boot, Hardware, Machine},
 };
 use crate::{
+    alerts::{self, Alert},
     build::{self, Profile},
     setup, ui, usage,
 };
@@ -202,7 +203,7 @@ fn judge(boot: &Boot) -> Result<bool> {
             "{wrong} rows of the table of identities are not right"
         )),
     }
-    list(&alerts);
+    alerts::list(&alerts);
     if !alerts.is_empty() {
         faults.push(format!("{} alerts", alerts.len()));
     }
@@ -278,33 +279,6 @@ fn acts(report: &Report) -> Option<String> {
         (_, 0) => None,
         // What did not work is no ordinary use.
         (_, failed) => Some(format!("{failed} sorts of acts failed")),
-    }
-}
-
-fn list(alerts: &[Alert]) {
-    ui::heading("== alerts");
-    if alerts.is_empty() {
-        println!("  none");
-    }
-    for alert in alerts {
-        let Alert {
-            time, id, severity, ..
-        } = alert;
-        println!(
-            "  {time} {id} {severity}, repeated {} times\n    {}",
-            alert.repeats, alert.summary
-        );
-        if let Some(process) = &alert.process {
-            let exes = process.ancestors.iter().filter_map(|of| of.exe.as_deref());
-            let parents: Vec<_> = exes.collect();
-            println!(
-                "    by {} in {} (login {}), from {}",
-                process.exe.as_deref().unwrap_or("-"),
-                process.unit.as_deref().unwrap_or("-"),
-                process.login_user.as_deref().unwrap_or("-"),
-                parents.join(" < ")
-            );
-        }
     }
 }
 

@@ -8,33 +8,6 @@ use serde::{Deserialize, de::DeserializeOwned};
 /// The parts by their names.
 pub(super) struct Report(HashMap<String, String>);
 
-/// An alert, as far as it is listed.
-#[derive(Debug, Deserialize)]
-pub(super) struct Alert {
-    pub(super) alert_id: String,
-    pub(super) time: String,
-    pub(super) id: String,
-    pub(super) severity: String,
-    pub(super) summary: String,
-    pub(super) process: Option<Process>,
-    pub(super) repeats: u64,
-}
-
-/// By what it came.
-#[derive(Debug, Deserialize)]
-pub(super) struct Process {
-    pub(super) exe: Option<String>,
-    pub(super) unit: Option<String>,
-    pub(super) login_user: Option<String>,
-    pub(super) ancestors: Vec<Ancestor>,
-}
-
-/// A parent.
-#[derive(Debug, Deserialize)]
-pub(super) struct Ancestor {
-    pub(super) exe: Option<String>,
-}
-
 /// A row of `credwatch identities`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Identity {
@@ -121,6 +94,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alerts::Alert;
 
     #[test]
     fn parts_are_told_by_their_lines() {

@@ -19,4 +19,5 @@ mod rotating;
 mod story;
 mod touching;
 mod usage;
+mod usual;
 mod zeek;

@@ -155,9 +155,11 @@ impl Detector {
         }
     }
 
-    /// What a person does by hand is no machine's habit.
+    /// What a person does by hand is no machine's habit. A login or a terminal alone shows nobody: cron gives
+    /// its jobs the one, and who breaks into a service can give himself both.
     fn is_a_persons(&self, actor: &Actor) -> bool {
-        actor.task.login_uid.is_some() || actor.task.tty.is_some()
+        let task = &actor.task;
+        (task.login_uid.is_some() || task.tty.is_some()) && self.person(actor).is_some()
     }
 
     fn unusual(&self, anomaly: &Anomaly, by: &By<'_>, now: Timestamp) -> Finding {

@@ -12,6 +12,7 @@ mod process;
 mod run;
 mod setup;
 mod simulate;
+mod soak;
 mod test;
 mod ui;
 mod vm;
@@ -40,6 +41,8 @@ Commands
                                    a shell script in such a machine, with `credwatch` and `tests` at hand
   vm debian [--minutes N] [--learning DURATION] [--kernel SERIES] [--debug]
                                    an hour of ordinary use of a whole Debian with systemd: the alerts, which should be none
+  soak [--minutes N]               an hour of real cron jobs, curl, git, rsync and psql on this machine: what baselines
+                                   learn of it, their alerts, and acts that they should find
   kubernetes [NAME…] [--debug] [--build-only]
                                    the watch of a cluster's API against a real API server, which is built the first time
   evaluate [--captures DIR] [--recordings DIR] [--split TIME|FRACTION] [--page FILE]
@@ -96,6 +99,7 @@ fn dispatch(mut args: Vec<String>) -> Result<ExitCode> {
         "kubernetes" => kubernetes::command(&workspace, &args),
         "evaluate" => evaluate::command(&workspace, &args),
         "simulate" => simulate::command(&workspace, args),
+        "soak" => soak::command(&workspace, &args),
         "vm" => vm::command(&workspace, &args),
         "deny" => deny::command(&workspace, &args),
         "help" | "--help" | "-h" => {

@@ -13,6 +13,7 @@ pub(crate) struct Needs {
     vm: bool,
     debian: bool,
     kubernetes: bool,
+    soak: bool,
 }
 
 impl Needs {
@@ -24,6 +25,7 @@ impl Needs {
         vm: false,
         debian: false,
         kubernetes: false,
+        soak: false,
     };
     /// Running the tests.
     pub(crate) const TEST: Self = Self {
@@ -58,6 +60,11 @@ impl Needs {
         kubernetes: true,
         ..Self::BUILD
     };
+    /// Watching real jobs on this machine for an hour.
+    pub(crate) const SOAK: Self = Self {
+        soak: true,
+        ..Self::BUILD
+    };
 }
 
 impl BitOr for Needs {
@@ -71,6 +78,7 @@ impl BitOr for Needs {
             vm: self.vm || other.vm,
             debian: self.debian || other.debian,
             kubernetes: self.kubernetes || other.kubernetes,
+            soak: self.soak || other.soak,
         }
     }
 }
@@ -228,6 +236,38 @@ const KUBERNETES_PROGRAMS: [Program; 6] = [
     },
 ];
 
+const SOAK_PROGRAMS: [Program; 5] = [
+    Program {
+        name: "cron",
+        package: "cron",
+        why: "soak: runs the jobs",
+    },
+    Program {
+        name: "curl",
+        package: "curl",
+        why: "soak: a job's client",
+    },
+    Program {
+        name: "rsync",
+        package: "rsync",
+        why: "soak: a job's client, and its server",
+    },
+    Program {
+        name: "psql",
+        package: "postgresql-client",
+        why: "soak: a job's client",
+    },
+    // No program of the server is on the search path.
+    Program {
+        name: "pg_ctlcluster",
+        package: "postgresql",
+        why: "soak: a job's server",
+    },
+];
+
+/// Of the programs that tests need, those that the soak needs too.
+const SOAK_AS_TESTS: [&str; 6] = ["git", "ip", "openssl", "python3", "setpriv", "useradd"];
+
 impl Needs {
     /// The programs, each with whether it is there.
     pub(super) fn programs(self) -> Vec<(Program, Option<String>)> {
@@ -245,12 +285,17 @@ impl Needs {
             true => &KUBERNETES_PROGRAMS,
             false => &[],
         };
+        let soak: &[Program] = if self.soak { &SOAK_PROGRAMS } else { &[] };
+        let is_shared =
+            |program: &&Program| self.soak && !self.test && SOAK_AS_TESTS.contains(&program.name);
         BUILD_PROGRAMS
             .iter()
             .chain(more)
             .chain(vm)
             .chain(debian)
             .chain(kubernetes)
+            .chain(soak)
+            .chain(TEST_PROGRAMS.iter().filter(is_shared))
             .map(|program| {
                 let found = process::which(program.name);
                 (*program, found.map(|file| file.display().to_string()))
@@ -284,6 +329,11 @@ mod tests {
         assert!(!names(Needs::VM).contains(&"mmdebstrap"));
         assert!(names(Needs::KUBERNETES).starts_with(&names(Needs::TEST)));
         assert!(names(Needs::KUBERNETES).contains(&"go"));
+        assert!(
+            names(Needs::SOAK)
+                .ends_with(&["python3", "openssl", "git", "ip", "useradd", "setpriv"])
+        );
+        assert!(!names(Needs::SOAK | Needs::TEST).ends_with(&["setpriv"]));
         assert!(names(Needs::DEBIAN).ends_with(&["mmdebstrap"]));
     }
 }

@@ -73,6 +73,13 @@ pub enum Reason {
         /// Bytes that were usual in a day.
         usual: f64,
     },
+    /// A new destination for which no name was asked.
+    Unnamed,
+    /// A program by which this identity never connected.
+    Caller {
+        /// Others of this host that connect by it.
+        users: u32,
+    },
     /// A program that never ran under this identity.
     Program {
         /// Others of this host that have run it.
@@ -84,13 +91,13 @@ impl Reason {
     /// The detection that it speaks for.
     fn id(&self) -> DetectionId {
         match self {
-            Self::New { .. } | Self::Silent { .. } => DetectionId::NewDestination,
+            Self::New { .. } | Self::Unnamed | Self::Silent { .. } => DetectionId::NewDestination,
             Self::Carried { .. } | Self::Volume { .. } => DetectionId::UnusualVolume,
             Self::Rhythm { .. } => DetectionId::Beacon,
             Self::Rate { .. } => DetectionId::UnusualRate,
             Self::Hour { .. } => DetectionId::UnusualHour,
             Self::Leak { .. } | Self::Drift { .. } => DetectionId::SlowExfiltration,
-            Self::Program { .. } => DetectionId::NewProgram,
+            Self::Caller { .. } | Self::Program { .. } => DetectionId::NewProgram,
         }
     }
 }

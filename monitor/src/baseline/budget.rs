@@ -29,11 +29,13 @@ pub enum Test {
     Drift,
     /// A program that is new under the identity.
     Program,
+    /// A program by which the identity never connected, to where it is known.
+    Caller,
 }
 
 impl Test {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::First,
         Self::Conduct,
         Self::Rate,
@@ -42,20 +44,22 @@ impl Test {
         Self::Leak,
         Self::Drift,
         Self::Program,
+        Self::Caller,
     ];
 
     /// Its part of the budget, and how often it is asked on a host in a day before anything was
     /// counted.
     fn share(self) -> (f64, f64) {
         match self {
-            Self::First => (0.30, 20.0),
-            Self::Conduct => (0.20, 20.0),
+            Self::First => (0.25, 20.0),
+            Self::Conduct => (0.18, 20.0),
             Self::Rate => (0.10, 30.0),
-            Self::Volume => (0.15, 20.0),
-            Self::Hour => (0.10, 40.0),
+            Self::Volume => (0.12, 20.0),
+            Self::Hour => (0.05, 40.0),
             Self::Leak => (0.06, 200.0),
             Self::Drift => (0.04, 20.0),
             Self::Program => (0.05, 2.0),
+            Self::Caller => (0.15, 2.0),
         }
     }
 
@@ -66,12 +70,14 @@ impl Test {
 
 /// How fast the expected number of tests follows the number of a day.
 const FOLLOW: f64 = 0.3;
-/// What one test may take of what is left of the day's share.
-const OF_THE_REST: f64 = 0.25;
+/// So many times the expected number of tests of a day share evenly in so much of the day's share; the rest
+/// is for all that come after them.
+const EVENLY: (f64, f64) = (1.3, 0.75);
 /// What is likelier than this is no anomaly, however large the budget.
 const MOST: f64 = 0.2;
-/// Alerts that may come at once, in days of budget, and at the least.
-const BURST: f64 = 5.0;
+/// Alerts that may come at once, in days of budget, and at the least: a brake for the day on which all is
+/// new. A test of an identity takes one a day.
+const BURST: f64 = 20.0;
 
 /// What is left of the day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -91,7 +97,6 @@ pub(super) struct Budget {
 struct Stream {
     expected: f64,
     today: f64,
-    spent: f64,
 }
 
 impl Budget {
@@ -121,9 +126,10 @@ impl Budget {
         let is_amount = |of: f64| of.is_finite() && of >= 0.0;
         is_amount(self.per_day)
             && is_amount(self.tokens)
-            && self.streams.iter().all(|of| {
-                [of.expected, of.today, of.spent].into_iter().all(is_amount) && of.expected > 0.0
-            })
+            && self
+                .streams
+                .iter()
+                .all(|of| [of.expected, of.today].into_iter().all(is_amount) && of.expected > 0.0)
     }
 
     /// What it is worth a day.
@@ -145,7 +151,7 @@ impl Budget {
             let least = test.share().1 * 0.25;
             stream.expected += FOLLOW * (stream.today - stream.expected);
             stream.expected = stream.expected.max(least);
-            (stream.today, stream.spent) = (0.0, 0.0);
+            stream.today = 0.0;
         }
         self.tokens = (self.tokens + self.per_day).min(capacity(self.per_day));
         self.held_back = 0;
@@ -158,10 +164,15 @@ impl Budget {
             return 0.0;
         };
         stream.today += 1.0;
-        let rest = (share - stream.spent).max(0.0);
-        let alpha = (share / stream.expected).min(rest * OF_THE_REST).min(MOST);
-        stream.spent += alpha;
-        alpha
+        let (ordinal, even) = (stream.today, (EVENLY.0 * stream.expected).max(1.0));
+        let alpha = if ordinal <= even {
+            EVENLY.1 * share / even
+        } else {
+            // The sum of 1/(n·(n+1)) from m on is 1/m. A flood of tests leaves the last of them little, and
+            // not nothing.
+            (1.0 - EVENLY.1) * share * even / (ordinal * (ordinal + 1.0))
+        };
+        alpha.min(MOST)
     }
 
     /// Whether an alert may be shown; else it is counted.
@@ -238,8 +249,8 @@ mod tests {
     fn alerts_come_in_bursts_of_a_few_and_the_rest_is_counted() {
         let mut budget = Budget::new(1.0);
         budget.day(1);
-        let shown = (0..20).filter(|_| budget.take()).count();
-        assert_eq!((shown, budget.held_back), (5, 15));
+        let shown = (0..30).filter(|_| budget.take()).count();
+        assert_eq!((shown, budget.held_back), (20, 10));
         budget.day(2);
         assert!(budget.take() && !budget.take());
         assert_eq!(budget.held_back, 1);

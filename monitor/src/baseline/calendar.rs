@@ -188,7 +188,10 @@ impl Calendar {
         let spread = (SPREAD * WORTH + f64::from(self.spread) * worth) / (WORTH + worth);
         // From a few hours nobody knows how few acts an hour has.
         let least = 20.0 / (f64::from(self.all_watched) + 1.0);
-        let mean = self.mean(self.hour).max(least);
+        // A job comes an hour earlier or later where a clock was changed, or where it waits for another.
+        let beside = [self.hour.saturating_sub(1), self.hour, self.hour + 1];
+        let mean = beside.into_iter().map(|hour| self.mean(hour));
+        let mean = mean.fold(least, f64::max);
         negative_binomial_tail(self.in_hour, mean, 1.0 / spread.max(0.02))
     }
 

@@ -1,19 +1,19 @@
 //! Whether p-values mean what they say. A model is never quite right, so what it called "one in a
-//! hundred" is held against how often that came: a table of how often each p-value was seen stretches
-//! later ones until they are right, as conformal prediction does (Vovk, Gammerman and Shafer, 2005), here in
-//! steps of a quarter of a decade, and never makes one smaller.
+//! hundred" is held against how often that came: a p-value is told as the share of ordinary ones that were
+//! as small, where that is more than it says, as conformal prediction does (Vovk, Gammerman and Shafer,
+//! 2005), here in steps of two fifths of a decade. It never makes one smaller.
 
 use serde::{Deserialize, Serialize};
 
 use super::numbers::is_count;
 
-/// Steps: from 1 down to 10^-6.
-const STEPS: usize = 24;
+/// Steps: from 1 down to 10^-12.
+const STEPS: usize = 30;
 /// Steps to a decade.
-const TO_A_DECADE: f64 = 4.0;
+const TO_A_DECADE: f64 = 2.5;
 /// How many p-values as they should be are thought to have been seen before any was.
 const PRIOR: f64 = 30.0;
-/// So many as small must have been seen to stretch anything.
+/// So many as small must have been seen to say how often they come.
 const LEAST: f64 = 2.0;
 /// How many count: older ones fade.
 const MOST: f32 = 5_000.0;
@@ -38,13 +38,6 @@ fn step(p: f64) -> usize {
     step
 }
 
-/// The largest p-value of a step.
-fn edge(step: usize) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "it is small")]
-    let decades = step as f64 / TO_A_DECADE;
-    libm::exp10(-decades)
-}
-
 impl Calibration {
     pub(super) fn is_sound(&self) -> bool {
         is_count(self.all) && self.seen.iter().copied().all(is_count)
@@ -62,21 +55,16 @@ impl Calibration {
         self.all += 1.0;
     }
 
-    /// The p-value as it should have been called: at least as great, by as much as smaller ones came
-    /// more often than they should.
+    /// The p-value as it should have been called: the share of ordinary ones that were as small, where
+    /// that is more than it says.
     pub(super) fn correct(&self, p: f64) -> f64 {
-        let all = f64::from(self.all) + PRIOR;
-        let mut below = 0.0;
-        let mut stretch = 1.0_f64;
-        // From the smallest: how often it was at most the edge of each step.
-        for at in (0..STEPS).rev() {
-            below += self.seen.get(at).copied().map_or(0.0, f64::from);
-            // One says nothing of how often the like of it comes.
-            if below >= LEAST {
-                stretch = stretch.max((below / all) / edge(at));
-            }
+        let as_small = self.seen.iter().skip(step(p)).map(|of| f64::from(*of));
+        let as_small: f64 = as_small.sum();
+        // One says nothing of how often the like of it comes.
+        if as_small < LEAST {
+            return p;
         }
-        (p * stretch).min(1.0)
+        p.max(as_small / (f64::from(self.all) + PRIOR))
     }
 }
 

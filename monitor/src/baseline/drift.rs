@@ -50,7 +50,7 @@ impl Drift {
             self.sent += sent as f32;
         }
         self.days = self.days.saturating_add(1);
-        (evidence > 3.0).then(|| libm::exp(-evidence))
+        (evidence > 3.0 && evidence > before).then(|| libm::exp(-evidence))
     }
 
     /// Whether days can have led to it: what comes from outside may be anything.

@@ -32,6 +32,8 @@ pub(super) struct Kept {
     /// Of new destinations: those that could have answered and did not, and all of these.
     silent: (f32, f32),
     rhythmic: (f32, f32),
+    /// Of new destinations on the Internet: those that nobody asked a name for, and all of these.
+    unnamed: (f32, f32),
     calibrations: [Calibration; Test::ALL.len()],
 }
 
@@ -43,6 +45,8 @@ impl Kept {
             self.silent.1,
             self.rhythmic.0,
             self.rhythmic.1,
+            self.unnamed.0,
+            self.unnamed.1,
         ];
         self.new_sent.is_sound()
             && self.new_received.is_sound()
@@ -96,12 +100,22 @@ impl Host {
         share(self.kept.rhythmic, prior::RHYTHMIC)
     }
 
+    /// The share of new destinations that nobody asked a name for; `own` of those of an identity.
+    pub(super) fn unnamed_share(&self, own: (f32, f32)) -> f64 {
+        let all = share(self.kept.unnamed, prior::UNNAMED);
+        share(own, (all * prior::WORTH_OF_HOST, prior::WORTH_OF_HOST))
+    }
+
+    pub(super) fn learn_name(&mut self, is_unnamed: bool) {
+        count(&mut self.kept.unnamed, is_unnamed);
+    }
+
     pub(super) fn calibration(&mut self, test: Test) -> Option<&mut Calibration> {
         self.kept.calibrations.get_mut(test as usize)
     }
 }
 
-fn count(of: &mut (f32, f32), is: bool) {
+pub(super) fn count(of: &mut (f32, f32), is: bool) {
     if of.1 >= 1_000.0 {
         *of = (of.0 * 0.5, of.1 * 0.5);
     }

@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::anomaly::{Maturity, Reason};
 use super::budget::Test;
 use super::calendar::Calendar;
-use super::contact::{Contact, Destination, Phase, Service};
+use super::callers::Callers;
+use super::contact::{Contact, Destination, Phase, Scope, Service, Way};
 use super::destinations::{Destinations, Place, Standing, as_f64, day_of};
 use super::drift::Drift;
 use super::groups::{Groups, Level};
-use super::host::Host;
+use super::host::{Host, count};
 use super::leak::Leak;
 use super::novelty::Services;
 use super::numbers::{Moments, p_value};
@@ -33,8 +34,13 @@ const HOUR_HOURS: f64 = 240.0;
 /// A chance of an act in an hour above which it is not asked about.
 const USUAL_HOUR: f64 = 0.05;
 
-/// The group in which programs are things. No program has this hash but by chance.
+/// A chance of another program to connect by above which it is not asked about.
+const USUAL_CALLER: f64 = 0.5;
+
+/// The groups in which programs are things: those that run, and those that connect. No program has such a
+/// hash but by chance.
 pub(super) const PROGRAMS: u64 = 1;
+const CALLERS: u64 = 2;
 
 /// One identity's habits.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -49,6 +55,8 @@ pub(super) struct Baseline {
     joined: bool,
     /// Calibration has heard of an alert of it today.
     pub(super) alerted: bool,
+    /// The tests whose alerts have taken their part of today's, as bits.
+    shown: u16,
     pub(super) destinations: Destinations,
     pub(super) services: Services,
     domains: Tail,
@@ -64,6 +72,9 @@ pub(super) struct Baseline {
     /// Bytes of the day that goes on.
     sent_today: u64,
     pub(super) programs: Programs,
+    callers: Callers,
+    /// Of the destinations on the Internet that were new: those without a name, and all.
+    unnamed: (f32, f32),
     /// A hash of the program by which it connected last: whose peer it is. 0 for devices.
     pub(super) program: u64,
     /// The database does not know it as it is.
@@ -91,6 +102,7 @@ impl Baseline {
             + self.domains.heap()
             + self.calendar.heap()
             + self.programs.heap()
+            + self.callers.heap()
             + self.told.capacity() * size_of::<(Service, u16)>()
     }
 
@@ -111,6 +123,9 @@ impl Baseline {
             && self.leak.is_sound()
             && self.drift.is_sound()
             && self.programs.is_sound()
+            && self.callers.is_sound()
+            && super::numbers::is_count(self.unnamed.0)
+            && super::numbers::is_count(self.unnamed.1)
     }
 
     /// What peers may take from it.
@@ -165,10 +180,11 @@ impl Baseline {
                 let kept = (1..(day - self.day).min(365)).fold(DAILY, |kept, _| kept * DAILY);
                 self.services.fade(kept);
                 self.programs.fade(kept);
+                self.callers.fade(kept);
             }
             self.told
                 .retain(|(_, told)| day.saturating_sub(*told) < TOLD_DAYS);
-            (self.day, self.news, self.alerted) = (day, 0, false);
+            (self.day, self.news, self.alerted, self.shown) = (day, 0, false, 0);
         }
     }
 
@@ -274,7 +290,9 @@ impl Baseline {
         let destination = contact.destination;
         let service = destination.service();
         let place = self.destinations.find(destination);
+        let caller = self.caller(at, peers, host);
         if let Place::Table(index) = place {
+            ask.extend(by_another(destination, caller));
             let Some(known) = self.destinations.get_mut(index) else {
                 return;
             };
@@ -290,7 +308,7 @@ impl Baseline {
         let level = if is_known {
             Level::Known
         } else {
-            self.level(destination, service, contact.domain)
+            self.level(destination, service, contact)
         };
         let mut novelty = 0.0;
         let is_told = self.told.iter().any(|(of, _)| *of == service);
@@ -301,14 +319,21 @@ impl Baseline {
             if level == Level::Service && told.users == 0 {
                 p *= prior::service_tail(service, peers.role);
             }
-            let p = p_value(p);
-            novelty = libm::log(p);
             let users = told.users;
-            ask.push(Question {
+            let mut reasons = vec![(Reason::New { level, users }, p_value(p))];
+            if contact.domain.is_none() && can_have_name(service, peers.role) {
+                reasons.push((Reason::Unnamed, host.unnamed_share(self.unnamed)));
+            }
+            reasons.extend(caller);
+            let question = Question {
                 test: Test::First,
                 destination: Some(destination),
-                reasons: vec![(Reason::New { level, users }, p)],
-            });
+                reasons,
+            };
+            novelty = libm::log(question.p());
+            ask.push(question);
+        } else {
+            ask.extend(by_another(destination, caller));
         }
         let index = self.destinations.insert(destination, at, novelty, is_known);
         if let Some(known) = self.destinations.get_mut(index) {
@@ -321,9 +346,29 @@ impl Baseline {
         if is_known {
             self.services.learn(service, Level::Known);
         }
-        if let Some(domain) = contact.domain {
-            self.domains.add(domain);
+        for name in [contact.domain, contact.name].into_iter().flatten() {
+            self.domains.add(name);
         }
+    }
+
+    /// Whether the program that connects is new to it, and how unlikely that is.
+    fn caller(&mut self, at: u32, peers: Peers, host: &mut Host) -> Option<(Reason, f64)> {
+        if peers.program == 0 {
+            return None;
+        }
+        let chance = self.callers.called(peers.program, at / 3_600)?;
+        let told = host.groups.tell(CALLERS, Level::Service, peers.program);
+        let (users, p) = (told.users, p_value(chance * told.chance));
+        if p < USUAL_CALLER {
+            return Some((Reason::Caller { users }, p));
+        }
+        self.learn_caller(peers, host);
+        None
+    }
+
+    fn learn_caller(&mut self, peers: Peers, host: &mut Host) {
+        self.callers.learn();
+        host.groups.learn(CALLERS, Level::Service, peers.program);
     }
 
     /// A question was answered with "no": what it was about is ordinary.
@@ -335,13 +380,23 @@ impl Baseline {
             match (question.test, reason, question.destination) {
                 (Test::First, Reason::New { level, .. }, Some(destination)) => {
                     self.news += 1;
-                    self.services.learn(destination.service(), *level);
+                    let service = destination.service();
+                    self.services.learn(service, *level);
+                    if can_have_name(service, peers.role) {
+                        let of = question.reasons.iter();
+                        let is_unnamed = of.clone().any(|(of, _)| matches!(of, Reason::Unnamed));
+                        host.learn_name(is_unnamed);
+                        count(&mut self.unnamed, is_unnamed);
+                    }
                     for new in [Level::Destination, Level::Network, Level::Service] {
                         if new <= *level {
                             host.groups
                                 .learn(peers.program, new, thing(destination, new));
                         }
                     }
+                }
+                (_, Reason::Caller { .. }, _) => {
+                    self.learn_caller(peers, host);
                 }
                 (Test::Program, ..) => {
                     self.news += 1;
@@ -353,13 +408,23 @@ impl Baseline {
         }
     }
 
+    /// Whether this is the first alert of a test today. What comes after it is of the same cause.
+    pub(super) fn is_first(&mut self, test: Test) -> bool {
+        let bit = 1 << test as u16;
+        let is_first = self.shown & bit == 0;
+        self.shown |= bit;
+        is_first
+    }
+
     /// What of a destination is new.
-    fn level(&self, destination: Destination, service: Service, domain: Option<u64>) -> Level {
+    fn level(&self, destination: Destination, service: Service, contact: &Contact) -> Level {
+        let has = |of: Option<u64>| of.is_some_and(|of| self.domains.has(of));
         if !self.services.has(service) {
             Level::Service
-        } else if self.destinations.has_network(destination)
-            || domain.is_some_and(|domain| self.domains.has(domain))
-        {
+        } else if has(contact.name) {
+            // Who owns a name moves it, and not who uses it.
+            Level::Known
+        } else if self.destinations.has_network(destination) || has(contact.domain) {
             Level::Destination
         } else {
             Level::Network
@@ -369,6 +434,10 @@ impl Baseline {
     /// It was alerted about: what it did is not learned as ordinary.
     pub(super) fn suspect(&mut self, question: &Question) {
         self.alerted = true;
+        let is_caller = |(reason, _): &(Reason, f64)| matches!(reason, Reason::Caller { .. });
+        if question.reasons.iter().any(is_caller) {
+            self.callers.told(self.program);
+        }
         let is_new = |(reason, _): &(Reason, f64)| {
             matches!(
                 reason,
@@ -402,7 +471,7 @@ impl Baseline {
             }
             Test::Leak => self.leak.told(),
             Test::Drift => self.drift.told(),
-            Test::Hour | Test::Program => {}
+            Test::Hour | Test::Program | Test::Caller => {}
         }
     }
 
@@ -426,6 +495,21 @@ impl Baseline {
             reasons: vec![(Reason::Program { users }, p)],
         });
     }
+}
+
+/// It connects by another program to where it is known.
+fn by_another(to: Destination, caller: Option<(Reason, f64)>) -> Option<Question> {
+    caller.map(|caller| Question {
+        test: Test::Caller,
+        destination: Some(to),
+        reasons: vec![caller],
+    })
+}
+
+/// Whether a name is asked for such a service as a rule: programs do for what is on the Internet. Devices
+/// do too, but not where this host would see it.
+fn can_have_name(of: Service, role: Role) -> bool {
+    role == Role::Program && of.way == Way::Out && of.scope == Scope::Public
 }
 
 /// What a level is about, as one number.

@@ -17,6 +17,10 @@ const LEAST_VARIANCE: f64 = 0.25;
 /// A value is learned as if it were at most so many standard deviations above the mean: what grows
 /// slowly is learned more slowly than it grows.
 const LEARNED: f64 = 1.5;
+/// Bytes in an hour that are nothing, whatever is usual.
+const NOTHING: f64 = 16.0 * 1024.0;
+/// For so many hours after it was told of, nothing more is told.
+const TOLD_HOURS: u32 = 24;
 /// Hours before it is asked at all.
 const LEAST_HOURS: f64 = 168.0;
 
@@ -29,6 +33,9 @@ pub(super) struct Leak {
     sent: u64,
     /// Logarithm of what the bets have won.
     evidence: f32,
+    /// The hour until which nothing is told, as hours of the epoch.
+    quiet: u32,
+    hour: u32,
     /// Hours since it began to win, and what was sent in them, beside what is usual.
     pub(super) since: u16,
     pub(super) sent_since: f32,
@@ -43,7 +50,8 @@ impl Leak {
     /// An hour has ended. Returns the chance of what the bets have won, once it is anything to speak of.
     pub(super) fn close(&mut self, hour: u32) -> Option<f64> {
         let sent = super::destinations::as_f64(std::mem::take(&mut self.sent));
-        let value = log_bytes(sent);
+        self.hour = hour;
+        let value = log_bytes(sent / NOTHING);
         let at = hour as usize % 24;
         let seen = self.hours.get(at).copied().unwrap_or_default();
         let belief = Belief {
@@ -61,7 +69,7 @@ impl Leak {
             of.add(learned, DAYS);
         }
         self.all.add(learned, DAYS * 24.0);
-        if !is_asked {
+        if !is_asked || hour < self.quiet {
             return None;
         }
         let before = f64::from(self.evidence).max(0.0);
@@ -77,14 +85,15 @@ impl Leak {
             self.evidence = evidence as f32;
             self.since = self.since.saturating_add(1);
             self.sent_since += sent as f32;
-            self.usual_since += libm::expm1(belief.mean) as f32;
+            self.usual_since += (NOTHING * libm::expm1(belief.mean)) as f32;
         }
-        (evidence > 3.0).then(|| libm::exp(-evidence))
+        // An hour that speaks for being ordinary is no reason to ask.
+        (evidence > 3.0 && evidence > before).then(|| libm::exp(-evidence))
     }
 
     /// Bytes that are usually sent in each hour of the day, in UTC; for people.
     pub(super) fn usual_by_hour(&self) -> [f64; 24] {
-        self.hours.map(|of| libm::expm1(of.mean()))
+        self.hours.map(|of| NOTHING * libm::expm1(of.mean()))
     }
 
     pub(super) fn is_sound(&self) -> bool {
@@ -102,6 +111,7 @@ impl Leak {
     /// Begins anew: it was told.
     pub(super) fn told(&mut self) {
         self.evidence = 0.0;
+        self.quiet = self.hour.saturating_add(TOLD_HOURS);
     }
 }
 

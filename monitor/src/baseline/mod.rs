@@ -10,6 +10,7 @@ mod anomaly;
 mod budget;
 mod calendar;
 mod calibration;
+mod callers;
 mod contact;
 mod destinations;
 mod drift;
@@ -221,7 +222,8 @@ fn judge(
         calibration.learn(raw);
     }
     baseline.suspect(&question);
-    if !host.budget.take() {
+    let shown = !baseline.is_first(question.test) || host.budget.take();
+    if !shown {
         return None;
     }
     Some(Anomaly {

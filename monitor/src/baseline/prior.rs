@@ -80,3 +80,7 @@ pub(super) const WORTH_OF_OTHERS: f64 = 3.0;
 pub(super) const UNANSWERED: (f64, f64) = (1.0, 15.0);
 /// New destinations that are spoken to in a rhythm, of how many.
 pub(super) const RHYTHMIC: (f64, f64) = (2.0, 12.0);
+/// New destinations on the Internet that nobody asked a name for, of how many.
+pub(super) const UNNAMED: (f64, f64) = (5.0, 20.0);
+/// What all of a host says of one identity's new destinations, in destinations of its own.
+pub(super) const WORTH_OF_HOST: f64 = 4.0;

@@ -12,7 +12,7 @@ use super::{Baselines, IDENTITIES, NAME, seconds};
 use crate::model::{Selector, StoredBaseline, Timestamp};
 
 /// The form of what is stored. Another one is refused, and what it holds is learned anew.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Most identities that are handed out at once: so many bodies of some KiB wait for the database.
 const AT_ONCE: usize = 256;

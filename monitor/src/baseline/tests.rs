@@ -37,16 +37,28 @@ impl Bench {
 
     /// A connection that carries so many bytes.
     fn call(&mut self, name: &str, when: u32, destination: Destination, sent: u64) -> Vec<Anomaly> {
+        self.call_by("/usr/sbin/service", name, when, destination, sent)
+    }
+
+    fn call_by(
+        &mut self,
+        program: &str,
+        name: &str,
+        when: u32,
+        destination: Destination,
+        sent: u64,
+    ) -> Vec<Anomaly> {
         let identity = identity(name);
         let who = Who {
             identity: &identity,
-            program: Some("/usr/sbin/service"),
+            program: Some(program),
             role: Role::Program,
         };
         let contact = |phase| Contact {
             time: at(when),
             destination,
             domain: None,
+            name: None,
             phase,
         };
         let mut anomalies = self.0.contact(who, &contact(Phase::Opened));
@@ -91,6 +103,53 @@ fn weeks_of_the_same_raise_nothing_and_something_else_does() {
         crate::model::DetectionId::UnusualVolume,
         "{more:#?}"
     );
+}
+
+#[test]
+fn another_program_is_told_where_it_goes_to_what_is_known() {
+    let mut bench = Bench::new(1.0);
+    bench.ordinary("web", 0..28);
+    let when = BEGIN + 28 * DAY;
+    let known = to([198, 51, 100, 1], 443);
+    let mut by = |program, when| bench.call_by(program, "web", when, known, 2_000);
+    let told = by("/dev/shm/.x", when);
+    let [caller] = &*told else {
+        panic!("{told:#?}")
+    };
+    assert_eq!(
+        (caller.test, caller.id()),
+        (Test::Caller, crate::model::DetectionId::NewProgram)
+    );
+    assert_eq!(by("/dev/shm/.x", when + 60), [], "once");
+    assert_eq!(by("/usr/sbin/service", when + 120), []);
+    // It was not learned: whoever comes back after a week is told of again.
+    assert_eq!(by("/dev/shm/.x", when + 8 * DAY).len(), 1);
+}
+
+#[test]
+fn a_name_that_moves_is_no_surprise_and_another_name_is() {
+    let mut bench = Bench::new(1.0);
+    let identity = identity("web");
+    let mut call = |when: u32, last: u8, name: u64| {
+        let who = Who {
+            identity: &identity,
+            program: Some("/usr/sbin/service"),
+            role: Role::Program,
+        };
+        let contact = Contact {
+            time: at(BEGIN + when),
+            destination: to([198, 51, last, 1], 443),
+            domain: Some(name + 1_000),
+            name: Some(name),
+            phase: Phase::Opened,
+        };
+        bench.0.contact(who, &contact)
+    };
+    for hour in 0..28 * 24 {
+        assert_eq!(call(hour * HOUR, 100, 1), []);
+    }
+    assert_eq!(call(28 * DAY, 101, 1), []);
+    assert_eq!(call(28 * DAY + 60, 102, 2).len(), 1);
 }
 
 #[test]
@@ -249,6 +308,7 @@ fn told(contacts: &[(u8, u32, u32, u16, bool, u64)]) -> Vec<Anomaly> {
             time: at(*time),
             destination: Destination::new(address, *port, Protocol::Udp, Way::In),
             domain: Some(*bytes),
+            name: None,
             phase: match opened {
                 true => Phase::Opened,
                 false => Phase::Carried {

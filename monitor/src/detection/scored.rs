@@ -148,6 +148,7 @@ impl Detector {
             time: now,
             destination,
             domain: domain.map(|name| hash(&domain_of(name))),
+            name: domain.map(|name| hash(&name)),
             phase,
         };
         for anomaly in self.state.baselines.contact(who, &contact) {
@@ -283,6 +284,13 @@ fn reason_in_words(reason: &Reason) -> String {
                 1 => format!("{what}, used by one other"),
                 users => format!("{what}, used by {users} others"),
             }
+        }
+        Reason::Unnamed => "an address that nobody asked a name for".to_owned(),
+        Reason::Caller { users: 0 } => {
+            "a program that it never connected by, nor any other identity here".to_owned()
+        }
+        Reason::Caller { users } => {
+            format!("a program that it never connected by; {users} other identities do")
         }
         Reason::Carried { sent, received } => {
             format!(

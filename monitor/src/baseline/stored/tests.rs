@@ -21,6 +21,7 @@ fn contact(to: u8, port: u16, time: u32, phase: Phase) -> Contact {
         time: at(time),
         destination: Destination::new(address, port, Protocol::Tcp, Way::Out),
         domain: None,
+        name: None,
         phase,
     }
 }

@@ -51,8 +51,8 @@ impl Test {
     /// counted.
     fn share(self) -> (f64, f64) {
         match self {
-            Self::First => (0.25, 20.0),
-            Self::Conduct => (0.18, 20.0),
+            Self::First => (0.25, 10.0),
+            Self::Conduct => (0.18, 10.0),
             Self::Rate => (0.10, 30.0),
             Self::Volume => (0.12, 20.0),
             Self::Hour => (0.05, 40.0),
@@ -72,7 +72,7 @@ impl Test {
 const FOLLOW: f64 = 0.3;
 /// So many times the expected number of tests of a day share evenly in so much of the day's share; the rest
 /// is for all that come after them.
-const EVENLY: (f64, f64) = (1.3, 0.75);
+const EVENLY: (f64, f64) = (1.2, 0.8);
 /// What is likelier than this is no anomaly, however large the budget.
 const MOST: f64 = 0.2;
 /// Alerts that may come at once, in days of budget, and at the least: a brake for the day on which all is

@@ -142,7 +142,7 @@ pub struct Contact {
     pub destination: Destination,
     /// A hash of the domain under which this host knows the other end, if it does.
     pub domain: Option<u64>,
-    /// A hash of the whole name.
+    /// A hash of its whole name.
     pub name: Option<u64>,
     /// What happened.
     pub phase: Phase,

@@ -34,6 +34,9 @@ const HOUR_HOURS: f64 = 240.0;
 /// A chance of an act in an hour above which it is not asked about.
 const USUAL_HOUR: f64 = 0.05;
 
+/// The least chance of a new address under a name that is known: who owns a name moves it, and not who uses it.
+/// But whoever is asked for a name answers what they like, so that it stays a surprise.
+const MOVED: f64 = 0.1;
 /// A chance of another program to connect by above which it is not asked about.
 const USUAL_CALLER: f64 = 0.5;
 
@@ -319,6 +322,9 @@ impl Baseline {
             if level == Level::Service && told.users == 0 {
                 p *= prior::service_tail(service, peers.role);
             }
+            if level == Level::Destination && self.has_name(contact.name) {
+                p = p.max(MOVED);
+            }
             let users = told.users;
             let mut reasons = vec![(Reason::New { level, users }, p_value(p))];
             if contact.domain.is_none() && can_have_name(service, peers.role) {
@@ -416,15 +422,15 @@ impl Baseline {
         is_first
     }
 
+    fn has_name(&self, name: Option<u64>) -> bool {
+        name.is_some_and(|name| self.domains.has(name))
+    }
+
     /// What of a destination is new.
     fn level(&self, destination: Destination, service: Service, contact: &Contact) -> Level {
-        let has = |of: Option<u64>| of.is_some_and(|of| self.domains.has(of));
         if !self.services.has(service) {
             Level::Service
-        } else if has(contact.name) {
-            // Who owns a name moves it, and not who uses it.
-            Level::Known
-        } else if self.destinations.has_network(destination) || has(contact.domain) {
+        } else if self.destinations.has_network(destination) || self.has_name(contact.domain) {
             Level::Destination
         } else {
             Level::Network

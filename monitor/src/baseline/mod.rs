@@ -27,6 +27,7 @@ mod question;
 mod stored;
 mod tail;
 mod unwatched;
+mod words;
 
 use std::hash::{Hash, Hasher};
 
@@ -41,6 +42,7 @@ pub use groups::Level;
 pub use habits::{BaselineList, BaselineSummary, Habit, Habits};
 pub use prior::Role;
 pub use stored::{StoredError, Unstored, VERSION};
+pub use words::{FrozenView, WordError, WordView};
 
 use crate::model::{Selector, Timestamp};
 use anomaly::MATURE;
@@ -78,6 +80,8 @@ pub struct Who<'a> {
 pub struct Baselines {
     identities: LinkedHashMap<Selector, Box<Baseline>>,
     host: Host,
+    /// What those that are frozen would teach. Nobody asks it.
+    apart: Host,
     /// Kept, so that an act without questions allocates nothing.
     questions: Vec<Question>,
     /// Identities that were forgotten, because there are too many.
@@ -100,6 +104,7 @@ impl Baselines {
         Self {
             identities: LinkedHashMap::new(),
             host: Host::new(budget),
+            apart: Host::new(budget),
             questions: Vec::new(),
             forgotten: 0,
             names: LruCache::new(NAMES),
@@ -170,17 +175,12 @@ impl Baselines {
         identity: &Selector,
         peers: Peers,
         time: Timestamp,
-        act: impl FnOnce(&mut Baseline, u32, &mut Host, &mut Vec<Question>),
+        act: impl Fn(&mut Baseline, u32, &mut Host, &mut Vec<Question>),
     ) -> Vec<Anomaly> {
         let at = seconds(time);
         self.host.budget.day(destinations::day_of(at));
         if !self.identities.contains_key(identity) {
-            if self.identities.len() >= IDENTITIES {
-                if let Some((forgotten, _)) = self.identities.pop_front() {
-                    self.ledger.forget(forgotten);
-                }
-                self.forgotten += 1;
-            }
+            self.make_room();
             self.identities.insert(identity.clone(), Box::default());
         }
         let Some(baseline) = self.identities.to_back(identity) else {
@@ -190,20 +190,36 @@ impl Baselines {
         self.ledger.until = self.ledger.until.max(at);
         let mut questions = std::mem::take(&mut self.questions);
         baseline.join(peers, &mut self.host);
-        baseline.advance(at, &mut self.host, &mut questions);
+        let mut frozen = baseline.spoken.frozen.take();
+        let is_frozen = frozen.is_some();
+        if let Some(frozen) = &mut frozen {
+            frozen.learn_apart(at, peers, &mut self.apart, &act);
+            baseline.advance(at, &mut self.apart, &mut questions);
+            frozen.hold(baseline);
+        } else {
+            baseline.advance(at, &mut self.host, &mut questions);
+        }
         act(baseline, at, &mut self.host, &mut questions);
         let mut anomalies = Vec::new();
         for question in questions.drain(..) {
-            anomalies.extend(judge(&mut self.host, baseline, peers, question));
+            let into = is_frozen.then_some(&mut self.apart);
+            anomalies.extend(judge(&mut self.host, into, baseline, peers, question));
+        }
+        if let Some(frozen) = frozen {
+            frozen.hold_days(baseline);
+            baseline.spoken.frozen = Some(frozen);
         }
         self.questions = questions;
         anomalies
     }
 }
 
-/// Whether it is to be told. What is not, is ordinary, and calibrates what comes after it.
+/// Whether it is to be told. What is not, is ordinary, and calibrates what comes after it. Where the
+/// identity is frozen, there is a host apart into which it teaches: how an old reference fits says
+/// nothing of how the p-values of others are.
 fn judge(
     host: &mut Host,
+    apart: Option<&mut Host>,
     baseline: &mut Baseline,
     peers: Peers,
     question: Question,
@@ -213,15 +229,22 @@ fn judge(
     let calibration = host.calibration(question.test)?;
     let p = calibration.correct(raw);
     if p > alpha {
-        calibration.learn(raw);
-        baseline.admit(&question, peers, host);
+        if let Some(apart) = apart {
+            baseline.admit(&question, peers, apart);
+        } else {
+            calibration.learn(raw);
+            baseline.admit(&question, peers, host);
+        }
         return None;
     }
     // A day of alerts of one identity is one word about how the p-values are.
-    if !baseline.alerted {
+    if !baseline.alerted && apart.is_none() {
         calibration.learn(raw);
     }
     baseline.suspect(&question);
+    if question.test == Test::Program {
+        baseline.spoken.program_told(peers.program);
+    }
     let shown = !baseline.is_first(question.test) || host.budget.take();
     if !shown {
         return None;

@@ -50,7 +50,7 @@ pub use record::RecordArgs;
 pub use replay::ReplayArgs;
 pub use run::RunArgs;
 
-use crate::control::protocol::{ChangeView, Doctor};
+use crate::control::protocol::{ChangeView, Doctor, WordView};
 use crate::control::{Request, Response};
 use crate::model::DetectionId;
 use crate::registry::{Assessment, Registry};
@@ -87,6 +87,13 @@ pub trait Commands {
         state_dir: &Path,
         request: &Request,
     ) -> Result<Response, CommandError>;
+    /// Does what a [`Request::BaselineWord`] asks where no daemon runs: writes to the database.
+    fn word_offline(
+        &self,
+        state_dir: &Path,
+        request: &Request,
+        by: &str,
+    ) -> Result<WordView, CommandError>;
     /// Learns the baselines of a recording into a state directory.
     fn learn_baselines(
         &self,

@@ -8,6 +8,7 @@ use anyhow::{Context as _, anyhow};
 
 use super::baselines::{unstored, verify};
 use super::startup::load_config;
+use super::words;
 use crate::cli::{BaselinesLearned, CommandError};
 use crate::config::DetectionConfig;
 use crate::control::{Request, Response};
@@ -53,7 +54,10 @@ pub fn baselines_offline(state_dir: &Path, request: &Request) -> Result<Response
 }
 
 /// A detector that knows what is stored of baselines and nothing else.
-fn stored(state_dir: &Path, store: &Store) -> Result<(Detector, FingerprintKey), CommandError> {
+pub(super) fn stored(
+    state_dir: &Path,
+    store: &Store,
+) -> Result<(Detector, FingerprintKey), CommandError> {
     let key = FingerprintKey::load_or_create(state_dir).map_err(anyhow::Error::from)?;
     let settings = match load_config(None) {
         Ok(config) => config.detection,
@@ -64,11 +68,18 @@ fn stored(state_dir: &Path, store: &Store) -> Result<(Detector, FingerprintKey),
     for of in &verified.stored {
         detector.state.baselines.restore(of);
     }
+    let words = store.words()?;
+    let (words, foreign) = words::waiting(&words, &key, state_dir);
+    for word in words {
+        detector.state.baselines.say(&word.said, word.time);
+    }
     for refused in detector.state.baselines.take_refused() {
         tracing::warn!("{refused}");
     }
-    if let Some(Fact::Tampered { path, detail, .. }) = verified.tampered {
-        tracing::warn!("{} {detail}", path.display());
+    for fact in [verified.tampered, foreign].into_iter().flatten() {
+        if let Fact::Tampered { path, detail, .. } = fact {
+            tracing::warn!("{} {detail}", path.display());
+        }
     }
     Ok((detector, key))
 }

@@ -13,6 +13,7 @@ mod calibration;
 mod callers;
 mod contact;
 mod destinations;
+mod digest;
 mod drift;
 mod groups;
 mod habits;
@@ -38,6 +39,7 @@ pub use anomaly::{Anomaly, Maturity, Reason};
 pub use budget::Test;
 pub use contact::{Contact, Destination, Phase, Scope, Service, Way};
 pub use destinations::Standing;
+pub use digest::{DigestView, Untold, UntoldView};
 pub use groups::Level;
 pub use habits::{BaselineList, BaselineSummary, Habit, Habits};
 pub use prior::Role;
@@ -46,6 +48,7 @@ pub use words::{FrozenView, WordError, WordView};
 
 use crate::model::{Selector, Timestamp};
 use anomaly::MATURE;
+use digest::Digest;
 use host::Host;
 use identity::{Baseline, Peers};
 use question::Question;
@@ -88,6 +91,8 @@ pub struct Baselines {
     forgotten: u64,
     /// Paths of programs by their hash, for people.
     names: LruCache<u64, String>,
+    /// What was asked about and not told.
+    digest: Digest,
     /// What the database does not know yet.
     ledger: stored::Ledger,
 }
@@ -108,6 +113,7 @@ impl Baselines {
             questions: Vec::new(),
             forgotten: 0,
             names: LruCache::new(NAMES),
+            digest: Digest::default(),
             ledger: stored::Ledger::default(),
         }
     }
@@ -137,20 +143,21 @@ impl Baselines {
         self.host.budget.held_back
     }
 
+    /// What was asked about since a moment and not told, the least likely first. The sentences are made
+    /// elsewhere.
+    pub fn digest(&self, since: Timestamp) -> (DigestView, Vec<&Untold>) {
+        self.digest.since(since, self.host.budget.per_day())
+    }
+
     /// Takes in a contact.
     pub fn contact(&mut self, who: Who<'_>, contact: &Contact) -> Vec<Anomaly> {
         let peers = Peers {
             program: who.program.map_or(0, |program| hash(&program)),
             role: who.role,
         };
-        self.act(
-            who.identity,
-            peers,
-            contact.time,
-            |baseline, at, host, ask| {
-                baseline.contact(at, contact, peers, host, ask);
-            },
-        )
+        self.act(who, peers, contact.time, |baseline, at, host, ask| {
+            baseline.contact(at, contact, peers, host, ask);
+        })
     }
 
     /// A program begins under an identity.
@@ -165,14 +172,16 @@ impl Baselines {
         if program.len() <= NAME && self.names.get(&peers.program).is_none() {
             self.names.insert(peers.program, program.to_owned());
         }
-        self.act(who.identity, peers, time, |baseline, at, host, ask| {
+        self.act(who, peers, time, |baseline, at, host, ask| {
             baseline.program(at, peers.program, host, ask);
         })
     }
 
     fn act(
         &mut self,
-        identity: &Selector,
+        Who {
+            identity, program, ..
+        }: Who<'_>,
         peers: Peers,
         time: Timestamp,
         act: impl Fn(&mut Baseline, u32, &mut Host, &mut Vec<Question>),
@@ -203,7 +212,21 @@ impl Baselines {
         let mut anomalies = Vec::new();
         for question in questions.drain(..) {
             let into = is_frozen.then_some(&mut self.apart);
-            anomalies.extend(judge(&mut self.host, into, baseline, peers, question));
+            let judged = judge(&mut self.host, into, baseline, peers, question);
+            let (untold, is_held_back) = match judged {
+                Judged::Told(anomaly) => {
+                    self.digest.asked(at, true);
+                    anomalies.push(anomaly);
+                    continue;
+                }
+                Judged::HeldBack(anomaly) => (Some(anomaly), true),
+                Judged::Ordinary(anomaly) => (anomaly, false),
+            };
+            self.digest.asked(at, false);
+            if let Some(anomaly) = untold {
+                let digest = &mut self.digest;
+                digest.keep(at, identity, program, anomaly, is_held_back);
+            }
         }
         if let Some(frozen) = frozen {
             frozen.hold_days(baseline);
@@ -212,6 +235,16 @@ impl Baselines {
         self.questions = questions;
         anomalies
     }
+}
+
+/// What came of a question.
+enum Judged {
+    /// It is to be told.
+    Told(Anomaly),
+    /// It would be, and too many were told at once.
+    HeldBack(Anomaly),
+    /// It is ordinary. What is unusual all the same is for the digest.
+    Ordinary(Option<Anomaly>),
 }
 
 /// Whether it is to be told. What is not, is ordinary, and calibrates what comes after it. Where the
@@ -223,11 +256,22 @@ fn judge(
     baseline: &mut Baseline,
     peers: Peers,
     question: Question,
-) -> Option<Anomaly> {
+) -> Judged {
     let raw = question.p();
     let alpha = host.budget.spend(question.test);
-    let calibration = host.calibration(question.test)?;
+    let Some(calibration) = host.calibration(question.test) else {
+        return Judged::Ordinary(None);
+    };
     let p = calibration.correct(raw);
+    let maturity = baseline.maturity();
+    let anomaly = |question: Question| Anomaly {
+        test: question.test,
+        destination: question.destination,
+        reasons: question.reasons,
+        p,
+        alpha,
+        maturity,
+    };
     if p > alpha {
         if let Some(apart) = apart {
             baseline.admit(&question, peers, apart);
@@ -235,7 +279,7 @@ fn judge(
             calibration.learn(raw);
             baseline.admit(&question, peers, host);
         }
-        return None;
+        return Judged::Ordinary(Digest::wants(p).then(|| anomaly(question)));
     }
     // A day of alerts of one identity is one word about how the p-values are.
     if !baseline.alerted && apart.is_none() {
@@ -245,18 +289,11 @@ fn judge(
     if question.test == Test::Program {
         baseline.spoken.program_told(peers.program);
     }
-    let shown = !baseline.is_first(question.test) || host.budget.take();
-    if !shown {
-        return None;
+    if !baseline.is_first(question.test) || host.budget.take() {
+        Judged::Told(anomaly(question))
+    } else {
+        Judged::HeldBack(anomaly(question))
     }
-    Some(Anomaly {
-        test: question.test,
-        destination: question.destination,
-        reasons: question.reasons,
-        p,
-        alpha,
-        maturity: baseline.maturity(),
-    })
 }
 
 fn seconds(time: Timestamp) -> u32 {

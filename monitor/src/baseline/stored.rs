@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
+use super::digest::Digest;
 use super::host::Kept;
 use super::identity::Baseline;
 use super::{Baselines, NAME, seconds};
@@ -13,7 +14,7 @@ use crate::model::{Selector, StoredBaseline, Timestamp};
 
 /// The form of what is stored. Another one is refused, and what it holds is learned anew.
 pub const VERSION: u16 = 3;
-/// The form before operators could say anything: the same, with nothing behind it.
+/// The form before operators could say anything: the same, with neither words nor a digest behind it.
 const UNSPOKEN: u16 = 2;
 
 /// Most identities that are handed out at once: so many bodies of some KiB wait for the database.
@@ -140,7 +141,7 @@ impl Baselines {
                 .map(|(of, name)| (*of, name.clone()))
                 .collect(),
         };
-        stored(None, &body, &())
+        stored(None, &body, &self.digest)
     }
 
     /// Takes back what was stored. What cannot be taken is noted, and learned anew.
@@ -177,10 +178,16 @@ impl Baselines {
         let read = |error: postcard::Error| damaged(error.to_string());
         match &of.identity {
             None => {
-                let (body, _): (HostBody, _) = postcard::take_from_bytes(&of.body).map_err(read)?;
-                if !body.kept.is_sound() || !body.budget.is_sound() {
+                let (body, behind): (HostBody, _) =
+                    postcard::take_from_bytes(&of.body).map_err(read)?;
+                let mut digest = Digest::default();
+                if of.version != UNSPOKEN {
+                    digest = postcard::from_bytes(behind).map_err(read)?;
+                }
+                if !body.kept.is_sound() || !body.budget.is_sound() || !digest.is_sound() {
                     return Err(impossible());
                 }
+                self.digest = digest;
                 let per_day = self.host.budget.per_day();
                 (self.host.kept, self.host.budget) = (body.kept, body.budget);
                 self.host.budget.set(per_day);

@@ -81,7 +81,8 @@ pub trait Commands {
         of: &Snapshot,
         target: Option<&str>,
     ) -> Result<Vec<Assessment>, CommandError>;
-    /// Answers a [`Request::Baselines`] or [`Request::Habits`] from what a daemon has stored.
+    /// Answers a [`Request::Baselines`], [`Request::Habits`] or [`Request::BaselineDigest`] from what a daemon
+    /// has stored.
     fn baselines_offline(
         &self,
         state_dir: &Path,

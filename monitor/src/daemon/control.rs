@@ -93,7 +93,9 @@ pub(super) async fn answer(
             Response::Usage(state.registry.usage.rows().map(named).collect())
         }
         Request::History { target } => history(&target, core, context).await,
-        Request::Baselines | Request::Habits { .. } => learn::answer(&request, &core.detector),
+        Request::Baselines | Request::Habits { .. } | Request::BaselineDigest { .. } => {
+            learn::answer(&request, &core.detector, core.sensor.now())
+        }
         Request::BaselineWord {
             identity,
             word,

@@ -19,7 +19,7 @@ use crate::recording::Reader;
 use crate::storage::{Mode, Store};
 
 /// Answers a request about baselines.
-pub(super) fn answer(request: &Request, detector: &Detector) -> Response {
+pub(super) fn answer(request: &Request, detector: &Detector, now: Timestamp) -> Response {
     let failed = |message: String| Response::Error { message };
     match request {
         Request::Habits { identity } => {
@@ -39,6 +39,12 @@ pub(super) fn answer(request: &Request, detector: &Detector) -> Response {
             }
             Response::Habits(Box::new(habits))
         }
+        Request::BaselineDigest { seconds } => {
+            let back = i64::try_from(*seconds).unwrap_or(i64::MAX);
+            let since = now.0.saturating_sub(back.saturating_mul(1_000_000_000));
+            let digest = detector.digest(Timestamp(since.max(0)));
+            Response::BaselineDigest(Box::new(digest))
+        }
         _ => Response::Baselines(Box::new(detector.state.baselines.list())),
     }
 }
@@ -50,7 +56,7 @@ pub(super) fn answer(request: &Request, detector: &Detector) -> Response {
 pub fn baselines_offline(state_dir: &Path, request: &Request) -> Result<Response, CommandError> {
     let store = Store::open(state_dir, Mode::ReadOnly)?;
     let (detector, _) = stored(state_dir, &store)?;
-    Ok(answer(request, &detector))
+    Ok(answer(request, &detector, Timestamp::now()))
 }
 
 /// A detector that knows what is stored of baselines and nothing else.

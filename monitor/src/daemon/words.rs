@@ -8,10 +8,11 @@ use super::baselines::unstored;
 use super::core::Core;
 use super::learn;
 use super::output::Stored;
-use crate::baseline::{Baselines, WordView};
 use crate::cli::CommandError;
+use crate::control::protocol::WordView;
 use crate::control::{PeerUser, Request, Response};
 use crate::credential::FingerprintKey;
+use crate::detection::Detector;
 use crate::model::{BaselineWord, Fact, Record, RegistryChange, Relied, Timestamp, Word};
 use crate::storage::{FILE_NAME, Mode, SealedWord, Store, Write};
 
@@ -29,7 +30,7 @@ pub(super) struct Wish<'a> {
 
 impl Wish<'_> {
     /// The word, if it can be taken.
-    fn of(self, by: &str, baselines: &Baselines) -> Result<BaselineWord, String> {
+    fn of(self, by: &str, detector: &Detector) -> Result<BaselineWord, String> {
         if self.reason.trim().is_empty() {
             return Err("a word about a baseline needs a reason: say why with --reason".to_owned());
         }
@@ -42,7 +43,7 @@ impl Wish<'_> {
         let identity = self.identity.parse();
         let identity =
             identity.map_err(|error: crate::model::identity::SelectorError| error.to_string())?;
-        let may = baselines.may_say(&identity, self.word);
+        let may = detector.state.baselines.may_say(&identity, self.word);
         may.map_err(|error| error.to_string())?;
         let by = match by {
             // A user of this name does not speak for the program.
@@ -115,7 +116,7 @@ async fn try_say(
     peer: &PeerUser,
     core: &mut Core<Stored>,
 ) -> Result<WordView, String> {
-    let said = wish.of(&peer.name, &core.detector.state.baselines)?;
+    let said = wish.of(&peer.name, &core.detector)?;
     let time = core.sensor.now();
     let write = Write::Said(Box::new(sealed(said.clone(), time, &core.key)));
     let stored = core.output.storage.commit(vec![write]).await;
@@ -151,7 +152,7 @@ pub fn word_offline(
         word: *word,
         reason: reason.clone(),
     };
-    let said = wish.of(by, &detector.state.baselines);
+    let said = wish.of(by, &detector);
     let said = said.map_err(|message| anyhow!(message))?;
     let now = Timestamp::now();
     let view = detector.state.baselines.say(&said, now);
@@ -202,14 +203,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_said_tells_what_to_do() {
-        let baselines = Baselines::new(1.0);
+        let detector = Detector::new(crate::config::DetectionConfig::default());
         let refused = |identity: &str, reason: &str| {
             let wish = Wish {
                 identity,
                 word: Word::Freeze,
                 reason: reason.to_owned(),
             };
-            wish.of("root", &baselines).unwrap_err()
+            wish.of("root", &detector).unwrap_err()
         };
         assert!(refused("unix:user:ana", " ").contains("--reason"));
         assert!(refused("unix:user:ana", &"x".repeat(600)).contains("600 bytes"));

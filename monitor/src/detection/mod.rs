@@ -8,6 +8,7 @@ mod cluster;
 mod credential;
 mod describe;
 mod device;
+mod digest;
 mod environment;
 mod fold;
 mod guard;

@@ -1,16 +1,20 @@
-//! What operators say of baselines: `credwatch baseline approve|forget|freeze|unfreeze`.
+//! What operators say of baselines, and what stays under the budget: `credwatch baseline
+//! approve|forget|freeze|unfreeze|digest`.
 
 use monitor::config::DetectionConfig;
 use monitor::control::life::TransitionView;
-use monitor::control::protocol::{BaselineList, Habits, Standing, WordView};
+use monitor::control::protocol::{
+    BaselineList, DigestView, Habits, Standing, UntoldView, WordView,
+};
 use monitor::detection::{Detector, Outcome};
-use monitor::model::{Alert, AlertStatus, BaselineWord, DetectionId, Fact, Record, Severity, Word};
+use monitor::model::{
+    Alert, AlertStatus, BaselineWord, DetectionId, Fact, Record, Severity, Timestamp, Word,
+};
 
 use super::story::{Story, process};
 use crate::cli::outcome;
 
 const HOUR: i64 = 3_600_000;
-const DAY: i64 = 24 * HOUR;
 const WHO: &str = "unix:user:deploy";
 
 /// What a service does, day after day.
@@ -24,10 +28,16 @@ struct Service {
 impl Service {
     /// One that has called three others every hour for so many days.
     fn watched_for(days: usize) -> Self {
+        Self::with_budget(days, 1.0)
+    }
+
+    fn with_budget(days: usize, budget: f64) -> Self {
+        let mut settings = DetectionConfig::default();
+        settings.baseline.budget = budget;
         let mut of = Self {
             story: Story::new(),
             stepped: 0,
-            detector: Detector::new(DetectionConfig::default()),
+            detector: Detector::new(settings),
         };
         of.story.exec(&process(42), "/usr/sbin/web");
         for _ in 0..days {
@@ -206,6 +216,53 @@ fn a_recording_with_words_replays_to_the_same() {
     );
 }
 
+#[test]
+fn what_stays_under_the_budget_is_in_the_digest() {
+    let tight = 0.001;
+    let mut service = Service::with_budget(28, tight);
+    assert_eq!(service.day(&["203.0.113.9:443", "203.0.113.9:443"]), []);
+    let yesterday = service.story.records.last().unwrap().time;
+    let digest = service.detector.digest(Timestamp(0));
+    let new = digest
+        .untold
+        .iter()
+        .find(|of| of.id == DetectionId::NewDestination);
+    let new = new.unwrap_or_else(|| panic!("{digest:#?}"));
+    assert!(
+        new.p > new.alpha && new.p < 0.05 && !new.held_back,
+        "{new:?}"
+    );
+    assert!(
+        new.summary
+            .starts_with("unix:user:deploy by /usr/sbin/web, watched for 23 days: ")
+            && new
+                .summary
+                .contains("203.0.113.9:443 over TCP: a network that is new to it"),
+        "{new:?}"
+    );
+    assert!(digest.untold.is_sorted_by(|a, b| a.p <= b.p), "{digest:#?}");
+    assert!(digest.asked >= digest.untold.len() as u64 && digest.told == 0);
+    // What was told is an alert, and no part of it.
+    let mut wide = Service::watched_for(28);
+    assert_eq!(
+        ids(&wide.day(&["203.0.113.9:443"])),
+        [DetectionId::NewDestination]
+    );
+    let told = wide.detector.digest(Timestamp(0));
+    let is_told = |of: &UntoldView| of.summary.contains("203.0.113.9:443 over TCP: a network");
+    assert!(
+        told.told == 1 && !told.untold.iter().any(is_told),
+        "{told:#?}"
+    );
+    // Two days on it is forgotten.
+    (0..3).for_each(|_| drop(service.day(&[])));
+    let later = service.detector.digest(Timestamp(0));
+    assert!(
+        later.untold.iter().all(|of| of.time > yesterday),
+        "{later:#?}"
+    );
+}
+
 /// A state directory that has learned two weeks.
 fn learned() -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
@@ -259,6 +316,18 @@ fn words_without_a_daemon_are_kept_shown_and_in_the_history() {
     assert!(
         line.contains(&frozen.by) && line.ends_with("case 17\\u{1b}[2J"),
         "{line}"
+    );
+
+    let (digest, _) = client(
+        &["baseline", "digest", "--since", "520w", "--output", "json"],
+        0,
+    );
+    let digest: DigestView = serde_json::from_str(&digest).unwrap();
+    assert!(digest.told == 1 && digest.asked >= 1, "{digest:?}");
+    let (text, _) = client(&["baseline", "digest"], 0);
+    assert!(
+        text.starts_with("Nothing unusual stayed under the budget."),
+        "{text}"
     );
 
     let approve = ["baseline", "approve", WHO, "--reason", "it was the release"];

@@ -1,5 +1,6 @@
 //! `credwatch baseline`: what identities normally do.
 
+mod digest;
 mod learn;
 mod list;
 mod plot;
@@ -27,12 +28,14 @@ pub use learn::{BaselinesLearned, LearnArgs};
 Examples:
   sudo credwatch baseline list                               who is known how well
   sudo credwatch baseline show systemd:unit:backup.service   what is normal for it
+  sudo credwatch baseline digest                             what was odd, and too likely for an alert
   sudo credwatch baseline approve systemd:unit:web.service --reason 'release 4.2'
   sudo credwatch baseline freeze unix:user:deploy --reason 'case 17'
   sudo credwatch baseline learn golden.rec                   the habits of another host for this one")]
 pub(super) enum BaselineCommand {
     List(list::ListArgs),
     Show(show::ShowArgs),
+    Digest(digest::DigestArgs),
     /// Declares ordinary what an identity did: new and suspect destinations, programs, and what it sends.
     ///
     /// Its open alerts CW-301 to CW-307 end. What it did while it was frozen is learned too, and it stays
@@ -64,6 +67,7 @@ pub(super) fn baseline(of: &BaselineCommand, commands: &dyn Commands) -> Command
     match of {
         BaselineCommand::List(args) => list::list(args, commands),
         BaselineCommand::Show(args) => show::show(args, commands),
+        BaselineCommand::Digest(args) => digest::digest(args, commands),
         BaselineCommand::Approve(args) => words::say(Word::Approve, args, commands),
         BaselineCommand::Forget(args) => words::say(Word::Forget, args, commands),
         BaselineCommand::Freeze(args) => words::say(Word::Freeze, args, commands),

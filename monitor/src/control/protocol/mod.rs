@@ -15,7 +15,8 @@ use crate::model::{
 use crate::registry::{Assessment, LeastPrivilege};
 
 pub use crate::baseline::{
-    BaselineList, BaselineSummary, FrozenView, Habit, Habits, Standing, Way, WordView,
+    BaselineList, BaselineSummary, DigestView, FrozenView, Habit, Habits, Standing, UntoldView,
+    Way, WordView,
 };
 pub use credentials::{CredentialView, FileView, FindingKind, HeldView, IdentityView, Inventory};
 pub use doctor::{Doctor, DoctorHook, SystemCallPrice, TriedView};
@@ -111,6 +112,11 @@ pub enum Request {
         /// A selector.
         identity: String,
     },
+    /// What stayed under the budget of false alerts.
+    BaselineDigest {
+        /// How many seconds back.
+        seconds: u64,
+    },
     /// Say something about what was learned of an identity.
     BaselineWord {
         /// A selector.
@@ -186,6 +192,8 @@ pub enum Response {
     Baselines(Box<BaselineList>),
     /// To [`Request::Habits`].
     Habits(Box<Habits>),
+    /// To [`Request::BaselineDigest`].
+    BaselineDigest(Box<DigestView>),
     /// To [`Request::BaselineWord`]: what it did.
     BaselineWord(Box<WordView>),
     /// To [`Request::Offboard`].

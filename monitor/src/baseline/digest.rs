@@ -114,8 +114,8 @@ pub struct UntoldView {
 }
 
 impl Digest {
-    /// The day of this moment, where it is none that is over.
-    fn day(&mut self, at: u32) -> Option<&mut Day> {
+    /// Time has come to this second: what is older than the day before is forgotten.
+    pub(super) fn come_to(&mut self, at: u32) {
         let day = day_of(at);
         let latest = self.days.back().map(|of| of.day);
         if latest.is_none_or(|latest| latest < day) {
@@ -127,6 +127,17 @@ impl Digest {
                 self.days.pop_front();
             }
         }
+    }
+
+    /// The clock was set back to this second: what is ahead of it would keep all else away.
+    pub(super) fn set_back(&mut self, to: u32) {
+        self.days.retain(|of| of.day <= day_of(to));
+    }
+
+    /// The day of this moment, where it is none that is over.
+    fn day(&mut self, at: u32) -> Option<&mut Day> {
+        self.come_to(at);
+        let day = day_of(at);
         self.days.iter_mut().find(|of| of.day == day)
     }
 
@@ -309,6 +320,10 @@ mod tests {
         digest.keep(BEGIN + 5 * DAY, &unit(1), None, anomaly(0.01), false);
         digest.keep(BEGIN, &unit(1), None, anomaly(0.01), false);
         assert_eq!(chances(&digest, 0), [0.01]);
+        digest.set_back(BEGIN + DAY);
+        assert!(chances(&digest, 0).is_empty());
+        digest.keep(BEGIN + DAY, &unit(1), None, anomaly(0.03), false);
+        assert_eq!(chances(&digest, 0), [0.03]);
         digest.keep(BEGIN + 9 * DAY, &unit(1), None, anomaly(0.02), false);
         assert_eq!(
             chances(&digest, 0),

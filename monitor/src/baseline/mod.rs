@@ -188,6 +188,7 @@ impl Baselines {
     ) -> Vec<Anomaly> {
         let at = seconds(time);
         self.host.budget.day(destinations::day_of(at));
+        self.digest.come_to(at);
         if !self.identities.contains_key(identity) {
             self.make_room();
             self.identities.insert(identity.clone(), Box::default());

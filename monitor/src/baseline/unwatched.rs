@@ -44,6 +44,7 @@ impl Baselines {
             return;
         }
         let to = seconds(to);
+        self.digest.set_back(to);
         for (_, baseline) in &mut self.identities {
             if baseline.calendar.hour() > to / 3_600 {
                 baseline.skip(to / 3_600);

@@ -28,7 +28,7 @@ pub use learn::{BaselinesLearned, LearnArgs};
 Examples:
   sudo credwatch baseline list                               who is known how well
   sudo credwatch baseline show systemd:unit:backup.service   what is normal for it
-  sudo credwatch baseline digest                             what was odd, and too likely for an alert
+  sudo credwatch baseline digest                             what was odd, and no alert
   sudo credwatch baseline approve systemd:unit:web.service --reason 'release 4.2'
   sudo credwatch baseline freeze unix:user:deploy --reason 'case 17'
   sudo credwatch baseline learn golden.rec                   the habits of another host for this one")]

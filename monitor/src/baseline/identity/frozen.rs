@@ -171,6 +171,9 @@ impl Baseline {
         // Which programs were asked about is of that day.
         self.programs.fade(1.0);
         self.day_sent = reference.day_sent;
+        self.unnamed = reference.unnamed;
+        let now = std::mem::replace(&mut self.callers, reference.callers.clone());
+        self.callers.go_on(&now);
     }
 
     /// Learns nothing from now on.
@@ -257,6 +260,7 @@ impl Baseline {
                 groups.learn(PROGRAMS, Level::Service, *program);
             }
         }
+        ordinary.programs += self.callers.approve();
         self.told.clear();
         self.leak.told();
         self.drift.told();

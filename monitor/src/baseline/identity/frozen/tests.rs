@@ -56,6 +56,7 @@ impl Bench {
             time: at(when),
             destination,
             domain: None,
+            name: None,
             phase,
         };
         let mut told = self.0.contact(who, &contact(Phase::Opened));
@@ -348,6 +349,7 @@ fn what_is_frozen_leaves_for_nobody() {
             time: at(BEGIN + 2 + of),
             destination: to(1, 443),
             domain: None,
+            name: None,
             phase: Phase::Opened,
         };
         bench.0.contact(by(&identity, "/usr/sbin/x"), &contact);
@@ -357,7 +359,7 @@ fn what_is_frozen_leaves_for_nobody() {
 }
 
 #[test]
-fn what_the_first_form_stored_is_read() {
+fn what_the_form_before_stored_is_read() {
     let mut bench = Bench::ordinary();
     let stored = bench.stored(BEGIN + 28 * DAY);
     let mut back = Baselines::new(1.0);
@@ -371,7 +373,7 @@ fn what_the_first_form_stored_is_read() {
         };
         assert_eq!(body.split_off(body.len() - behind.len()), behind);
         back.restore(&StoredBaseline {
-            version: 1,
+            version: VERSION - 1,
             body,
             ..of.clone()
         });

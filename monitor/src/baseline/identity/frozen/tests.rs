@@ -75,13 +75,13 @@ impl Bench {
 
     fn days(&mut self, days: std::ops::Range<u32>) -> Vec<Anomaly> {
         let mut told = Vec::new();
-        for when in (days.start * DAY..days.end * DAY).step_by(1_800) {
+        for when in (days.start * DAY..days.end * DAY).step_by(600) {
             if when % HOUR == 0 {
                 told.extend(self.runs(BEGIN + when, "/usr/sbin/web"));
             }
             for last in 1..=3 {
                 let when = BEGIN + when + u32::from(last);
-                let sent = 20_000 + u64::from(when % 977);
+                let sent = 2_000 + u64::from(when % 977);
                 told.extend(self.call(when, to(last, 443), sent));
             }
         }

@@ -11,7 +11,7 @@ use monitor::cli::{
     EvaluateArgs, RecordArgs, ReplayArgs, ReplayFormat, RunArgs, StreamFormat,
 };
 use monitor::config::{Config, DetectionConfig, load_registry};
-use monitor::control::protocol::{ChangeView, Doctor};
+use monitor::control::protocol::{ChangeView, Doctor, WordView};
 use monitor::control::{self, Request, Response};
 use monitor::daemon::{self, RunOptions};
 use monitor::evaluation::{Evaluation, Scores, ScoresError, Source};
@@ -124,6 +124,15 @@ impl Commands for Program {
         request: &Request,
     ) -> Result<Response, CommandError> {
         daemon::baselines_offline(state_dir, request)
+    }
+
+    fn word_offline(
+        &self,
+        state_dir: &Path,
+        request: &Request,
+        by: &str,
+    ) -> Result<WordView, CommandError> {
+        daemon::word_offline(state_dir, request, by)
     }
 
     fn learn_baselines(

@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex};
 
 use monitor::control::protocol::{
     ChangeView, Configuration, CredentialView, Delay, FileView, FindingKind, HookStatus,
-    KubernetesStatus, SinkStatus, Status,
+    KubernetesStatus, SinkStatus, Status, WordView,
 };
 use monitor::control::{PeerUser, Request, Response, Server, socket_path};
 use monitor::model::{
     Alert, AlertStatus, Credential, CredentialKind, CredentialState, DetectionId, FileId,
     Fingerprint, LocatedFile, RegistryChange, Selector, Severity, Target, Timestamp, Usage,
-    UsageKey,
+    UsageKey, Word,
 };
 use monitor::storage::{Mode, Store, Write};
 use tokio::runtime::Runtime;
@@ -332,6 +332,55 @@ fn retire_sends_the_target_and_shows_what_changed() {
             .iter()
             .all(|(_, user)| user.uid == uid && user.pid.is_some())
     );
+}
+
+#[test]
+fn a_word_about_a_baseline_is_sent_with_its_reason_and_says_what_it_did() {
+    let asked: Arc<Mutex<Vec<Request>>> = Arc::default();
+    let seen = Arc::clone(&asked);
+    let daemon = Daemon::start(None, move |request, _| {
+        seen.lock().unwrap().push(request.clone());
+        let Request::BaselineWord { identity, word, .. } = request else {
+            panic!("{request:?}")
+        };
+        let Ok(identity) = identity.parse() else {
+            return Response::Error {
+                message: "no \u{1b}[31mselector".to_owned(),
+            };
+        };
+        Response::BaselineWord(Box::new(WordView {
+            identity,
+            word,
+            destinations: 1,
+            programs: 2,
+            alerts: 1,
+            frozen: None,
+        }))
+    });
+    let said = |word: &str, code| {
+        let identity = if code == 0 { "unix:user:web" } else { "web" };
+        daemon.outcome(&["baseline", word, identity, "--reason", "case 17"], code)
+    };
+    assert_eq!(
+        said("approve", 0).0,
+        "unix:user:web: what it did is ordinary; 1 destination and 2 programs were not; 1 open alert \
+         ended\n"
+    );
+    for word in ["forget", "freeze", "unfreeze"] {
+        assert!(said(word, 0).0.starts_with("unix:user:web: "), "{word}");
+    }
+    let (data, errors) = said("freeze", 1);
+    assert!(
+        data.is_empty() && errors.contains("no \\u{1b}[31mselector"),
+        "{errors:?}"
+    );
+    let expected = [Word::Approve, Word::Forget, Word::Freeze, Word::Unfreeze];
+    let expected = expected.map(|word| Request::BaselineWord {
+        identity: "unix:user:web".to_owned(),
+        word,
+        reason: "case 17".to_owned(),
+    });
+    assert_eq!(asked.lock().unwrap()[..4], expected);
 }
 
 #[test]

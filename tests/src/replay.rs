@@ -16,6 +16,7 @@ mod properties;
 mod reaching;
 mod resting;
 mod rotating;
+mod spoken;
 mod story;
 mod touching;
 mod usage;

@@ -1,12 +1,14 @@
 //! What is out of the ordinary, with all that a person has to know to judge it.
 
+use serde::{Deserialize, Serialize};
+
 use super::budget::Test;
 use super::contact::Destination;
 use super::groups::Level;
 use crate::model::DetectionId;
 
 /// One thing that is not as usual, and how unlikely it is.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Reason {
     /// A destination that is new.
     New {
@@ -103,7 +105,7 @@ impl Reason {
 }
 
 /// How much a baseline knows.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Maturity {
     /// Hours that were watched.
     pub hours: f64,
@@ -123,7 +125,7 @@ impl Maturity {
 }
 
 /// Something to be told.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Anomaly {
     /// The test that found it.
     pub test: Test,

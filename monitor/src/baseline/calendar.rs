@@ -89,6 +89,17 @@ impl Calendar {
         self.learned = None;
     }
 
+    /// What was learned is another's; the hour that goes on is its own.
+    pub(super) fn learn_as(&mut self, other: &Self) {
+        *self = Self {
+            hour: self.hour,
+            in_hour: self.in_hour,
+            learned: self.learned,
+            looked: self.looked,
+            ..other.clone()
+        };
+    }
+
     /// The hour that goes on, as hours of the epoch; 0 before the first.
     pub(super) fn hour(&self) -> u32 {
         self.hour

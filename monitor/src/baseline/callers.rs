@@ -84,6 +84,33 @@ impl Callers {
         self.kinds *= kept;
     }
 
+    /// Goes on from `now`, in which more was called since, without having learned it: what is new is as
+    /// if it was told.
+    pub(super) fn go_on(&mut self, now: &Self) {
+        for other in &now.of {
+            if let Some(of) = self.of.iter_mut().find(|of| of.program == other.program) {
+                of.last = other.last;
+            } else if self.of.len() < MOST {
+                self.of.push(Caller {
+                    is_told: true,
+                    ..*other
+                });
+            }
+        }
+    }
+
+    /// All of them are ordinary, by an operator's word. Returns how many were told.
+    pub(super) fn approve(&mut self) -> u64 {
+        let mut approved = 0;
+        for of in self.of.iter_mut().filter(|of| of.is_told) {
+            of.is_told = false;
+            approved += 1;
+            self.draws += 1.0;
+            self.kinds += 1.0;
+        }
+        approved
+    }
+
     pub(super) fn heap(&self) -> usize {
         self.of.capacity() * size_of::<Caller>()
     }

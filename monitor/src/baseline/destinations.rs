@@ -1,5 +1,7 @@
 //! The destinations of one identity: a bounded table of those that matter, and a memory of the rest.
 
+mod held;
+
 use serde::{Deserialize, Serialize};
 
 use super::contact::{Destination, Scope};

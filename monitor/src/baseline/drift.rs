@@ -65,6 +65,13 @@ impl Drift {
         libm::expm1(self.reference.mean())
     }
 
+    /// The reference is another's, once that has one; the evidence is its own.
+    pub(super) fn learn_as(&mut self, other: &Self) {
+        if other.reference.weight() >= REFERENCE {
+            self.reference = other.reference;
+        }
+    }
+
     /// It was told: what comes now is the new reference.
     pub(super) fn told(&mut self) {
         *self = Self::default();

@@ -8,6 +8,7 @@ use super::contact::Way;
 use super::destinations::{Known, RHYTHM, Standing};
 use super::identity::Baseline;
 use super::numbers::regularity;
+use super::words::{FrozenView, frozen};
 use super::{Baselines, MATURE};
 use crate::model::time::rfc3339;
 use crate::model::{Protocol, Selector, Timestamp};
@@ -38,6 +39,9 @@ pub struct BaselineSummary {
     pub services: u64,
     /// Programs.
     pub programs: u64,
+    /// Since when nothing more is learned of it, where that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<FrozenView>,
 }
 
 /// The baselines of a host.
@@ -153,6 +157,7 @@ fn summary(identity: &Selector, of: &Baseline) -> BaselineSummary {
         suspect: suspect as u64,
         services: of.services.len() as u64,
         programs: of.programs.len() as u64,
+        frozen: frozen(of),
     }
 }
 

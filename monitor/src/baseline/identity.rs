@@ -1,5 +1,7 @@
 //! What one identity normally does.
 
+mod frozen;
+
 use serde::{Deserialize, Serialize};
 
 use super::anomaly::{Maturity, Reason};
@@ -18,6 +20,8 @@ use super::prior::{self, Role};
 use super::programs::Programs;
 use super::question::{EACH, Question, conduct, rhythm, volume};
 use super::tail::Tail;
+
+pub(super) use frozen::Spoken;
 
 /// What a day leaves of the weight of those before: half after thirty.
 const DAILY: f32 = 0.977;
@@ -80,6 +84,9 @@ pub(super) struct Baseline {
     unnamed: (f32, f32),
     /// A hash of the program by which it connected last: whose peer it is. 0 for devices.
     pub(super) program: u64,
+    /// What operators have said of it, and what waits for their word; stored behind all else.
+    #[serde(skip)]
+    pub(super) spoken: Spoken,
     /// The database does not know it as it is.
     #[serde(skip)]
     pub(super) is_unstored: bool,
@@ -106,6 +113,7 @@ impl Baseline {
             + self.calendar.heap()
             + self.programs.heap()
             + self.callers.heap()
+            + self.spoken.heap()
             + self.told.capacity() * size_of::<(Service, u16)>()
     }
 
@@ -129,6 +137,7 @@ impl Baseline {
             && self.callers.is_sound()
             && super::numbers::is_count(self.unnamed.0)
             && super::numbers::is_count(self.unnamed.1)
+            && self.spoken.is_sound()
     }
 
     /// What peers may take from it.

@@ -103,6 +103,11 @@ impl Leak {
             && floats.iter().all(|of| of.is_finite())
     }
 
+    /// What is usual is another's; the evidence is its own.
+    pub(super) fn learn_as(&mut self, other: &Self) {
+        (self.hours, self.all) = (other.hours, other.all);
+    }
+
     /// What was sent in the hour that goes on says nothing of an hour.
     pub(super) fn skip(&mut self) {
         self.sent = 0;

@@ -13,6 +13,7 @@ mod calibration;
 mod callers;
 mod contact;
 mod destinations;
+mod digest;
 mod drift;
 mod groups;
 mod habits;
@@ -27,6 +28,7 @@ mod question;
 mod stored;
 mod tail;
 mod unwatched;
+mod words;
 
 use std::hash::{Hash, Hasher};
 
@@ -37,13 +39,16 @@ pub use anomaly::{Anomaly, Maturity, Reason};
 pub use budget::Test;
 pub use contact::{Contact, Destination, Phase, Scope, Service, Way};
 pub use destinations::Standing;
+pub use digest::{DigestView, Untold, UntoldView};
 pub use groups::Level;
 pub use habits::{BaselineList, BaselineSummary, Habit, Habits};
 pub use prior::Role;
 pub use stored::{StoredError, Unstored, VERSION};
+pub use words::{FrozenView, WordError, WordView};
 
 use crate::model::{Selector, Timestamp};
 use anomaly::MATURE;
+use digest::Digest;
 use host::Host;
 use identity::{Baseline, Peers};
 use question::Question;
@@ -78,12 +83,16 @@ pub struct Who<'a> {
 pub struct Baselines {
     identities: LinkedHashMap<Selector, Box<Baseline>>,
     host: Host,
+    /// What those that are frozen would teach. Nobody asks it.
+    apart: Host,
     /// Kept, so that an act without questions allocates nothing.
     questions: Vec<Question>,
     /// Identities that were forgotten, because there are too many.
     forgotten: u64,
     /// Paths of programs by their hash, for people.
     names: LruCache<u64, String>,
+    /// What was asked about and not told.
+    digest: Digest,
     /// What the database does not know yet.
     ledger: stored::Ledger,
 }
@@ -100,9 +109,11 @@ impl Baselines {
         Self {
             identities: LinkedHashMap::new(),
             host: Host::new(budget),
+            apart: Host::new(budget),
             questions: Vec::new(),
             forgotten: 0,
             names: LruCache::new(NAMES),
+            digest: Digest::default(),
             ledger: stored::Ledger::default(),
         }
     }
@@ -132,20 +143,21 @@ impl Baselines {
         self.host.budget.held_back
     }
 
+    /// What was asked about since a moment and not told, the least likely first. The sentences are made
+    /// elsewhere.
+    pub fn digest(&self, since: Timestamp) -> (DigestView, Vec<&Untold>) {
+        self.digest.since(since, self.host.budget.per_day())
+    }
+
     /// Takes in a contact.
     pub fn contact(&mut self, who: Who<'_>, contact: &Contact) -> Vec<Anomaly> {
         let peers = Peers {
             program: who.program.map_or(0, |program| hash(&program)),
             role: who.role,
         };
-        self.act(
-            who.identity,
-            peers,
-            contact.time,
-            |baseline, at, host, ask| {
-                baseline.contact(at, contact, peers, host, ask);
-            },
-        )
+        self.act(who, peers, contact.time, |baseline, at, host, ask| {
+            baseline.contact(at, contact, peers, host, ask);
+        })
     }
 
     /// A program begins under an identity.
@@ -160,27 +172,25 @@ impl Baselines {
         if program.len() <= NAME && self.names.get(&peers.program).is_none() {
             self.names.insert(peers.program, program.to_owned());
         }
-        self.act(who.identity, peers, time, |baseline, at, host, ask| {
+        self.act(who, peers, time, |baseline, at, host, ask| {
             baseline.program(at, peers.program, host, ask);
         })
     }
 
     fn act(
         &mut self,
-        identity: &Selector,
+        Who {
+            identity, program, ..
+        }: Who<'_>,
         peers: Peers,
         time: Timestamp,
-        act: impl FnOnce(&mut Baseline, u32, &mut Host, &mut Vec<Question>),
+        act: impl Fn(&mut Baseline, u32, &mut Host, &mut Vec<Question>),
     ) -> Vec<Anomaly> {
         let at = seconds(time);
         self.host.budget.day(destinations::day_of(at));
+        self.digest.come_to(at);
         if !self.identities.contains_key(identity) {
-            if self.identities.len() >= IDENTITIES {
-                if let Some((forgotten, _)) = self.identities.pop_front() {
-                    self.ledger.forget(forgotten);
-                }
-                self.forgotten += 1;
-            }
+            self.make_room();
             self.identities.insert(identity.clone(), Box::default());
         }
         let Some(baseline) = self.identities.to_back(identity) else {
@@ -190,50 +200,101 @@ impl Baselines {
         self.ledger.until = self.ledger.until.max(at);
         let mut questions = std::mem::take(&mut self.questions);
         baseline.join(peers, &mut self.host);
-        baseline.advance(at, &mut self.host, &mut questions);
+        let mut frozen = baseline.spoken.frozen.take();
+        let is_frozen = frozen.is_some();
+        if let Some(frozen) = &mut frozen {
+            frozen.learn_apart(at, peers, &mut self.apart, &act);
+            baseline.advance(at, &mut self.apart, &mut questions);
+            frozen.hold(baseline);
+        } else {
+            baseline.advance(at, &mut self.host, &mut questions);
+        }
         act(baseline, at, &mut self.host, &mut questions);
         let mut anomalies = Vec::new();
         for question in questions.drain(..) {
-            anomalies.extend(judge(&mut self.host, baseline, peers, question));
+            let into = is_frozen.then_some(&mut self.apart);
+            let judged = judge(&mut self.host, into, baseline, peers, question);
+            let (untold, is_held_back) = match judged {
+                Judged::Told(anomaly) => {
+                    self.digest.asked(at, true);
+                    anomalies.push(anomaly);
+                    continue;
+                }
+                Judged::HeldBack(anomaly) => (Some(anomaly), true),
+                Judged::Ordinary(anomaly) => (anomaly, false),
+            };
+            self.digest.asked(at, false);
+            if let Some(anomaly) = untold {
+                let digest = &mut self.digest;
+                digest.keep(at, identity, program, anomaly, is_held_back);
+            }
+        }
+        if let Some(frozen) = frozen {
+            frozen.hold_days(baseline);
+            baseline.spoken.frozen = Some(frozen);
         }
         self.questions = questions;
         anomalies
     }
 }
 
-/// Whether it is to be told. What is not, is ordinary, and calibrates what comes after it.
+/// What came of a question.
+enum Judged {
+    /// It is to be told.
+    Told(Anomaly),
+    /// It would be, and too many were told at once.
+    HeldBack(Anomaly),
+    /// It is ordinary. What is unusual all the same is for the digest.
+    Ordinary(Option<Anomaly>),
+}
+
+/// Whether it is to be told. What is not, is ordinary, and calibrates what comes after it. Where the
+/// identity is frozen, there is a host apart into which it teaches: how an old reference fits says
+/// nothing of how the p-values of others are.
 fn judge(
     host: &mut Host,
+    apart: Option<&mut Host>,
     baseline: &mut Baseline,
     peers: Peers,
     question: Question,
-) -> Option<Anomaly> {
+) -> Judged {
     let raw = question.p();
     let alpha = host.budget.spend(question.test);
-    let calibration = host.calibration(question.test)?;
+    let Some(calibration) = host.calibration(question.test) else {
+        return Judged::Ordinary(None);
+    };
     let p = calibration.correct(raw);
-    if p > alpha {
-        calibration.learn(raw);
-        baseline.admit(&question, peers, host);
-        return None;
-    }
-    // A day of alerts of one identity is one word about how the p-values are.
-    if !baseline.alerted {
-        calibration.learn(raw);
-    }
-    baseline.suspect(&question);
-    let shown = !baseline.is_first(question.test) || host.budget.take();
-    if !shown {
-        return None;
-    }
-    Some(Anomaly {
+    let maturity = baseline.maturity();
+    let anomaly = |question: Question| Anomaly {
         test: question.test,
         destination: question.destination,
         reasons: question.reasons,
         p,
         alpha,
-        maturity: baseline.maturity(),
-    })
+        maturity,
+    };
+    if p > alpha {
+        if let Some(apart) = apart {
+            baseline.admit(&question, peers, apart);
+        } else {
+            calibration.learn(raw);
+            baseline.admit(&question, peers, host);
+        }
+        return Judged::Ordinary(Digest::wants(p).then(|| anomaly(question)));
+    }
+    // A day of alerts of one identity is one word about how the p-values are.
+    if !baseline.alerted && apart.is_none() {
+        calibration.learn(raw);
+    }
+    baseline.suspect(&question);
+    if question.test == Test::Program {
+        baseline.spoken.program_told(peers.program);
+    }
+    if !baseline.is_first(question.test) || host.budget.take() {
+        Judged::Told(anomaly(question))
+    } else {
+        Judged::HeldBack(anomaly(question))
+    }
 }
 
 fn seconds(time: Timestamp) -> u32 {

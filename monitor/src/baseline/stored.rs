@@ -6,13 +6,16 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
+use super::digest::Digest;
 use super::host::Kept;
 use super::identity::Baseline;
-use super::{Baselines, IDENTITIES, NAME, seconds};
+use super::{Baselines, NAME, seconds};
 use crate::model::{Selector, StoredBaseline, Timestamp};
 
 /// The form of what is stored. Another one is refused, and what it holds is learned anew.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
+/// The form before operators could say anything: the same, with neither words nor a digest behind it.
+const UNSPOKEN: u16 = 2;
 
 /// Most identities that are handed out at once: so many bodies of some KiB wait for the database.
 const AT_ONCE: usize = 256;
@@ -57,6 +60,8 @@ struct HostBody {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     forgotten: BTreeSet<Selector>,
+    /// Of whom operators have said something.
+    said: BTreeSet<Selector>,
     /// The latest moment that anything is known of, in seconds of the epoch.
     pub(super) until: u32,
     stored_until: u32,
@@ -67,6 +72,10 @@ impl Ledger {
     pub(super) fn forget(&mut self, identity: Selector) {
         self.forgotten.insert(identity);
     }
+
+    pub(super) fn said(&mut self, identity: Selector) {
+        self.said.insert(identity);
+    }
 }
 
 /// What is to be stored.
@@ -76,12 +85,14 @@ pub struct Unstored {
     pub changed: Vec<StoredBaseline>,
     /// Identities that have none any more.
     pub forgotten: Vec<Selector>,
+    /// Identities of which all that operators have said is in what is stored now.
+    pub said: Vec<Selector>,
 }
 
 impl Unstored {
     /// Whether all is stored.
     pub fn is_empty(&self) -> bool {
-        self.changed.is_empty() && self.forgotten.is_empty()
+        self.changed.is_empty() && self.forgotten.is_empty() && self.said.is_empty()
     }
 }
 
@@ -96,7 +107,7 @@ impl Baselines {
         let due = due.filter(|(_, of)| of.is_unstored && is_due(of.stored_at));
         for (identity, baseline) in due.take(AT_ONCE) {
             (baseline.is_unstored, baseline.stored_at) = (false, now);
-            changed.extend(stored(Some(identity), baseline.as_ref()));
+            changed.extend(stored(Some(identity), baseline.as_ref(), &baseline.spoken));
         }
         let forgotten = std::mem::take(&mut self.ledger.forgotten);
         let mut forgotten = Vec::from_iter(forgotten);
@@ -108,7 +119,15 @@ impl Baselines {
                 changed.extend(self.stored_host());
             }
         }
-        Unstored { changed, forgotten }
+        let said = std::mem::take(&mut self.ledger.said);
+        let is_stored = |of: &Selector| !self.identities.get(of).is_some_and(|of| of.is_unstored);
+        let (said, later) = said.into_iter().partition(is_stored);
+        self.ledger.said = later;
+        Unstored {
+            changed,
+            forgotten,
+            said: Vec::from_iter::<BTreeSet<_>>(said),
+        }
     }
 
     fn stored_host(&self) -> Option<StoredBaseline> {
@@ -122,7 +141,7 @@ impl Baselines {
                 .map(|(of, name)| (*of, name.clone()))
                 .collect(),
         };
-        stored(None, &body)
+        stored(None, &body, &self.digest)
     }
 
     /// Takes back what was stored. What cannot be taken is noted, and learned anew.
@@ -145,7 +164,7 @@ impl Baselines {
     }
 
     fn try_restore(&mut self, of: &StoredBaseline) -> Result<(), StoredError> {
-        if of.version != VERSION {
+        if ![UNSPOKEN, VERSION].contains(&of.version) {
             return Err(StoredError::Version {
                 of: of.of().to_owned(),
                 found: of.version,
@@ -159,10 +178,16 @@ impl Baselines {
         let read = |error: postcard::Error| damaged(error.to_string());
         match &of.identity {
             None => {
-                let body: HostBody = postcard::from_bytes(&of.body).map_err(read)?;
-                if !body.kept.is_sound() || !body.budget.is_sound() {
+                let (body, behind): (HostBody, _) =
+                    postcard::take_from_bytes(&of.body).map_err(read)?;
+                let mut digest = Digest::default();
+                if of.version != UNSPOKEN {
+                    digest = postcard::from_bytes(behind).map_err(read)?;
+                }
+                if !body.kept.is_sound() || !body.budget.is_sound() || !digest.is_sound() {
                     return Err(impossible());
                 }
+                self.digest = digest;
                 let per_day = self.host.budget.per_day();
                 (self.host.kept, self.host.budget) = (body.kept, body.budget);
                 self.host.budget.set(per_day);
@@ -174,19 +199,19 @@ impl Baselines {
                 }
             }
             Some(identity) => {
-                let mut baseline: Baseline = postcard::from_bytes(&of.body).map_err(read)?;
+                let (mut baseline, behind): (Baseline, _) =
+                    postcard::take_from_bytes(&of.body).map_err(read)?;
+                if of.version != UNSPOKEN {
+                    baseline.spoken = postcard::from_bytes(behind).map_err(read)?;
+                }
                 if !baseline.is_sound() {
                     return Err(impossible());
                 }
                 self.ledger.until = self.ledger.until.max(baseline.last);
                 // One identity is one peer, however often it is taken back.
                 if !self.identities.contains_key(identity) {
-                    if self.identities.len() >= IDENTITIES
-                        && let Some((forgotten, _)) = self.identities.pop_front()
-                    {
-                        self.ledger.forget(forgotten);
-                    }
-                    baseline.teach(&mut self.host.groups);
+                    self.make_room();
+                    baseline.teach_again(&mut self.host.groups);
                 }
                 let identity = identity.clone();
                 self.identities.insert(identity, Box::new(baseline));
@@ -197,11 +222,16 @@ impl Baselines {
 }
 
 /// `None` never comes: bodies are plain numbers.
-fn stored(identity: Option<&Selector>, body: &impl Serialize) -> Option<StoredBaseline> {
+fn stored(
+    identity: Option<&Selector>,
+    body: &impl Serialize,
+    behind: &impl Serialize,
+) -> Option<StoredBaseline> {
+    let body = postcard::to_stdvec(body).ok()?;
     Some(StoredBaseline {
         identity: identity.cloned(),
         version: VERSION,
-        body: postcard::to_stdvec(body).ok()?,
+        body: postcard::to_extend(behind, body).ok()?,
     })
 }
 

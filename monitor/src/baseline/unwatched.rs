@@ -15,13 +15,22 @@ impl Baselines {
             }
             // Until then it was watched, and what did not happen did not happen. Nothing is asked of
             // it: what has grown until now is asked about at the end of the next hour.
-            baseline.advance(from.min(to), &mut self.host, &mut unasked);
+            let mut frozen = baseline.spoken.frozen.take();
+            let host = match &frozen {
+                Some(_) => &mut self.apart,
+                None => &mut self.host,
+            };
+            baseline.advance(from.min(to), host, &mut unasked);
             unasked.clear();
             baseline.last = last;
             if baseline.calendar.hour() < to / 3_600 {
-                baseline.calendar.skip(to / 3_600);
-                baseline.leak.skip();
+                baseline.skip(to / 3_600);
             }
+            if let Some(frozen) = &mut frozen {
+                frozen.unwatched(from.min(to), to, &mut self.apart);
+                frozen.hold(baseline);
+            }
+            baseline.spoken.frozen = frozen;
             baseline.is_unstored = true;
         }
         self.questions = unasked;
@@ -35,10 +44,13 @@ impl Baselines {
             return;
         }
         let to = seconds(to);
+        self.digest.set_back(to);
         for (_, baseline) in &mut self.identities {
             if baseline.calendar.hour() > to / 3_600 {
-                baseline.calendar.skip(to / 3_600);
-                baseline.leak.skip();
+                baseline.skip(to / 3_600);
+                if let Some(frozen) = &mut baseline.spoken.frozen {
+                    frozen.skip(to / 3_600);
+                }
                 baseline.is_unstored = true;
             }
         }

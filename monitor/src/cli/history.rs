@@ -12,6 +12,8 @@ use crate::model::Timestamp;
 
 /// Shows the life of a credential or an identity: every state, with who, when and why.
 ///
+/// Of an identity also what was said of its baseline (approved, forgotten, frozen, unfrozen).
+///
 /// A path stands for all that is known to have lain there. What Credwatch concludes itself (a
 /// rotation, an end that has passed) is said by `credwatch`. Where no daemon runs, shows what the
 /// database holds.
@@ -45,7 +47,8 @@ pub(super) fn history(args: &HistoryArgs, commands: &dyn Commands) -> CommandRes
             let snapshot = store.load()?;
             let registry = commands.registry(&snapshot);
             let now = Timestamp::now();
-            Ok(life::history(&snapshot.changes, &registry, &of, now))
+            let words = snapshot.words.iter().map(|of| (of.time, &of.said));
+            Ok(life::history(&snapshot.changes, words, &registry, &of, now))
         },
     )?;
     let steps = steps.map_err(|message| anyhow::anyhow!(message))?;
@@ -57,7 +60,10 @@ fn table(rows: &[TransitionView]) -> String {
     for row in rows {
         table.add([
             seconds(row.time).into(),
-            state(row.state),
+            match row.word {
+                Some(word) => format!("baseline {}", word.done()).into(),
+                None => state(row.state),
+            },
             (&row.target).into(),
             optional(row.since.map(seconds)),
             (&row.by).into(),

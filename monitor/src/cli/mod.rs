@@ -50,7 +50,7 @@ pub use record::RecordArgs;
 pub use replay::ReplayArgs;
 pub use run::RunArgs;
 
-use crate::control::protocol::{ChangeView, Doctor};
+use crate::control::protocol::{ChangeView, Doctor, WordView};
 use crate::control::{Request, Response};
 use crate::model::DetectionId;
 use crate::registry::{Assessment, Registry};
@@ -81,12 +81,20 @@ pub trait Commands {
         of: &Snapshot,
         target: Option<&str>,
     ) -> Result<Vec<Assessment>, CommandError>;
-    /// Answers a [`Request::Baselines`] or [`Request::Habits`] from what a daemon has stored.
+    /// Answers a [`Request::Baselines`], [`Request::Habits`] or [`Request::BaselineDigest`] from what a daemon
+    /// has stored.
     fn baselines_offline(
         &self,
         state_dir: &Path,
         request: &Request,
     ) -> Result<Response, CommandError>;
+    /// Does what a [`Request::BaselineWord`] asks where no daemon runs: writes to the database.
+    fn word_offline(
+        &self,
+        state_dir: &Path,
+        request: &Request,
+        by: &str,
+    ) -> Result<WordView, CommandError>;
     /// Learns the baselines of a recording into a state directory.
     fn learn_baselines(
         &self,

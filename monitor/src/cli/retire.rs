@@ -73,7 +73,8 @@ pub(super) fn change(
     output::answer(changes.as_slice(), format, table)
 }
 
-fn own_name() -> String {
+/// The name of who runs this.
+pub(super) fn own_name() -> String {
     let uid = rustix::process::getuid().as_raw();
     uzers::get_user_by_uid(uid).map_or_else(
         || format!("uid {uid}"),

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::protocol::lossy_path;
 use crate::model::{
-    CredentialKind, CredentialState, Fingerprint, RegistryChange, Selector, Target, Timestamp,
-    time::rfc3339,
+    BaselineWord, CredentialKind, CredentialState, Fingerprint, RegistryChange, Selector, Target,
+    Timestamp, Word, time::rfc3339,
 };
 use crate::registry::{CredentialEntry, Registry, Rotation};
 
@@ -22,6 +22,9 @@ pub struct TransitionView {
     pub target: String,
     /// The state from then on.
     pub state: CredentialState,
+    /// What was said of its habits instead, which changes no state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word: Option<Word>,
     /// Since when it holds, where that is another time.
     #[serde(with = "rfc3339::option")]
     pub since: Option<Timestamp>,
@@ -122,8 +125,9 @@ pub fn rotations(
 ///
 /// # Errors
 /// In one sentence, where nothing of that name is known.
-pub fn history(
+pub fn history<'a>(
     changes: &[(Timestamp, RegistryChange)],
+    words: impl Iterator<Item = (Timestamp, &'a BaselineWord)>,
     registry: &Registry,
     given: &str,
     now: Timestamp,
@@ -133,12 +137,17 @@ pub fn history(
         .iter()
         .filter(|(_, change)| targets.contains(&change.target))
         .collect();
+    let is_about = |of: &Selector| {
+        let mut targets = targets.iter();
+        targets.any(|target| matches!(target, Target::Identity(identity) if identity == of))
+    };
+    let words: Vec<_> = words.filter(|(_, of)| is_about(&of.identity)).collect();
     let known = targets.iter().any(|target| match target {
         Target::Credential(of) => registry.credential(of).is_some(),
         Target::Identity(of) => registry.identity(of).is_some(),
         Target::Path(_) => false,
     });
-    if !known && said.is_empty() {
+    if !known && said.is_empty() && words.is_empty() {
         return Err(format!(
             "nothing is known of `{given}`; `credwatch credentials` and `credwatch identities` \
              list what is"
@@ -150,11 +159,27 @@ pub fn history(
             time: *time,
             target: name(&change.target),
             state: change.state,
+            word: None,
             since: change.since,
             by: change.by.clone(),
             reason: change.reason.clone(),
         })
         .collect();
+    for (time, word) in words {
+        let mut latest_first = said.iter().rev();
+        let last = latest_first.find(|(at, of)| {
+            *at <= time && matches!(&of.target, Target::Identity(of) if *of == word.identity)
+        });
+        steps.push(TransitionView {
+            time,
+            target: word.identity.to_string(),
+            state: last.map_or(CredentialState::Active, |(_, change)| change.state),
+            word: Some(word.word),
+            since: None,
+            by: word.by.clone(),
+            reason: Some(word.reason.clone()),
+        });
+    }
     for target in &targets {
         if let Target::Credential(of) = target
             && let Some(entry) = registry.credential(of)
@@ -251,6 +276,7 @@ fn noticed(
         time,
         target,
         state,
+        word: None,
         since: None,
         by: RegistryChange::DERIVED.to_owned(),
         reason: Some(reason),

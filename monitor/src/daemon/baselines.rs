@@ -5,10 +5,11 @@ use std::path::Path;
 
 use super::core::{Core, Output};
 use super::output::Stored;
+use super::words;
 use crate::credential::FingerprintKey;
 use crate::detection::Detector;
 use crate::model::{Fact, Relied, StoredBaseline, Timestamp};
-use crate::storage::{FILE_NAME, FoundBaseline, Keep, SealedBaseline, Write};
+use crate::storage::{FILE_NAME, FoundBaseline, Keep, SealedBaseline, SealedWord, Write};
 
 /// What seals of baselines are made under.
 const DOMAIN: &str = "baseline";
@@ -91,13 +92,18 @@ pub(super) fn unstored(
     let changed = unstored.changed.into_iter();
     let changed = changed.map(|of| Keep::Baseline(seal(of, now, key)));
     let forgotten = unstored.forgotten.into_iter().map(Keep::NoBaseline);
-    let keep = forgotten.chain(changed);
+    let said = unstored.said.into_iter().map(Keep::Said);
+    let keep = forgotten.chain(changed).chain(said);
     keep.map(|keep| Write::Keep(Box::new(keep))).collect()
 }
 
 impl<O: Output> Core<O> {
-    /// Takes in what was learned before.
-    pub(super) async fn restore_baselines(&mut self, found: Vec<FoundBaseline>) {
+    /// Takes in what was learned before, and what was said of it since it was stored.
+    pub(super) async fn restore_baselines(
+        &mut self,
+        found: Vec<FoundBaseline>,
+        words: &[SealedWord],
+    ) {
         let verified = verify(found, &self.key, &self.own);
         for stored in verified.stored {
             self.fact(Fact::Baseline(stored)).await;
@@ -105,7 +111,11 @@ impl<O: Output> Core<O> {
         for refused in self.detector.state.baselines.take_refused() {
             tracing::warn!("{refused}");
         }
-        if let Some(fact) = verified.tampered {
+        let (words, foreign) = words::waiting(words, &self.key, &self.own);
+        for word in words {
+            self.fact(Fact::BaselineWord(word.said.clone())).await;
+        }
+        for fact in [verified.tampered, foreign].into_iter().flatten() {
             self.fact(fact).await;
         }
     }

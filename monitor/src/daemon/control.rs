@@ -13,6 +13,7 @@ use super::restore::DeclaredIn;
 use super::rights;
 use super::rotation;
 use super::target::{self, TargetError};
+use super::words;
 use crate::control::protocol::{
     Configuration, Delay, HookStatus, KubernetesStatus, SinkStatus, Status,
 };
@@ -92,7 +93,21 @@ pub(super) async fn answer(
             Response::Usage(state.registry.usage.rows().map(named).collect())
         }
         Request::History { target } => history(&target, core, context).await,
-        Request::Baselines | Request::Habits { .. } => learn::answer(&request, &core.detector),
+        Request::Baselines | Request::Habits { .. } | Request::BaselineDigest { .. } => {
+            learn::answer(&request, &core.detector, core.sensor.now())
+        }
+        Request::BaselineWord {
+            identity,
+            word,
+            reason,
+        } => {
+            let wish = words::Wish {
+                identity: &identity,
+                word,
+                reason,
+            };
+            words::say(wish, peer, core).await
+        }
         Request::Rotations { of } => {
             let window = core.detector.life().rotation_window;
             let (state, now) = (&core.detector.state, core.sensor.now());
@@ -168,7 +183,9 @@ async fn history(target: &str, core: &Core<Stored>, context: &Context) -> Respon
         }
     };
     let registry = &core.detector.state.registry;
-    match life::history(&snapshot.changes, registry, target, core.sensor.now()) {
+    let words = snapshot.words.iter().map(|of| (of.time, &of.said));
+    let now = core.sensor.now();
+    match life::history(&snapshot.changes, words, registry, target, now) {
         Ok(steps) => Response::History(steps),
         Err(message) => Response::Error { message },
     }

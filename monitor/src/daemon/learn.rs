@@ -8,6 +8,7 @@ use anyhow::{Context as _, anyhow};
 
 use super::baselines::{unstored, verify};
 use super::startup::load_config;
+use super::words;
 use crate::cli::{BaselinesLearned, CommandError};
 use crate::config::DetectionConfig;
 use crate::control::{Request, Response};
@@ -18,7 +19,7 @@ use crate::recording::Reader;
 use crate::storage::{Mode, Store};
 
 /// Answers a request about baselines.
-pub(super) fn answer(request: &Request, detector: &Detector) -> Response {
+pub(super) fn answer(request: &Request, detector: &Detector, now: Timestamp) -> Response {
     let failed = |message: String| Response::Error { message };
     match request {
         Request::Habits { identity } => {
@@ -38,6 +39,12 @@ pub(super) fn answer(request: &Request, detector: &Detector) -> Response {
             }
             Response::Habits(Box::new(habits))
         }
+        Request::BaselineDigest { seconds } => {
+            let back = i64::try_from(*seconds).unwrap_or(i64::MAX);
+            let since = now.0.saturating_sub(back.saturating_mul(1_000_000_000));
+            let digest = detector.digest(Timestamp(since.max(0)));
+            Response::BaselineDigest(Box::new(digest))
+        }
         _ => Response::Baselines(Box::new(detector.state.baselines.list())),
     }
 }
@@ -49,11 +56,14 @@ pub(super) fn answer(request: &Request, detector: &Detector) -> Response {
 pub fn baselines_offline(state_dir: &Path, request: &Request) -> Result<Response, CommandError> {
     let store = Store::open(state_dir, Mode::ReadOnly)?;
     let (detector, _) = stored(state_dir, &store)?;
-    Ok(answer(request, &detector))
+    Ok(answer(request, &detector, Timestamp::now()))
 }
 
 /// A detector that knows what is stored of baselines and nothing else.
-fn stored(state_dir: &Path, store: &Store) -> Result<(Detector, FingerprintKey), CommandError> {
+pub(super) fn stored(
+    state_dir: &Path,
+    store: &Store,
+) -> Result<(Detector, FingerprintKey), CommandError> {
     let key = FingerprintKey::load_or_create(state_dir).map_err(anyhow::Error::from)?;
     let settings = match load_config(None) {
         Ok(config) => config.detection,
@@ -64,11 +74,18 @@ fn stored(state_dir: &Path, store: &Store) -> Result<(Detector, FingerprintKey),
     for of in &verified.stored {
         detector.state.baselines.restore(of);
     }
+    let words = store.words()?;
+    let (words, foreign) = words::waiting(&words, &key, state_dir);
+    for word in words {
+        detector.state.baselines.say(&word.said, word.time);
+    }
     for refused in detector.state.baselines.take_refused() {
         tracing::warn!("{refused}");
     }
-    if let Some(Fact::Tampered { path, detail, .. }) = verified.tampered {
-        tracing::warn!("{} {detail}", path.display());
+    for fact in [verified.tampered, foreign].into_iter().flatten() {
+        if let Fact::Tampered { path, detail, .. } = fact {
+            tracing::warn!("{} {detail}", path.display());
+        }
     }
     Ok((detector, key))
 }

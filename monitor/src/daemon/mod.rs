@@ -41,9 +41,11 @@ mod serve;
 mod startup;
 mod target;
 mod units;
+mod words;
 
 pub use doctor::doctor;
 pub use learn::{baselines_offline, learn_baselines};
 pub use offline::{assess_offline, change_offline, registry};
 pub use record::record;
 pub use startup::{RunOptions, check, load_config, run};
+pub use words::word_offline;

@@ -144,7 +144,7 @@ pub(super) async fn restore<O: Output>(
         core.take(record).await;
     }
     core.output.restored();
-    core.restore_baselines(baselines).await;
+    core.restore_baselines(baselines, &snapshot.words).await;
     if let Some(last) = &snapshot.last_run {
         let from = last.ended.unwrap_or(last.last_seen);
         let to = core.sensor.now();

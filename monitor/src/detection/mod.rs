@@ -8,6 +8,7 @@ mod cluster;
 mod credential;
 mod describe;
 mod device;
+mod digest;
 mod environment;
 mod fold;
 mod guard;
@@ -30,6 +31,7 @@ mod person;
 mod reuse;
 mod scored;
 mod sockets;
+mod spoken;
 mod system;
 mod undigested;
 mod usual;
@@ -42,7 +44,7 @@ pub use allowed::{Exceptions, can_be_allowed, exception_of, needs_force};
 pub use fold::{Cause, Finding, Folds};
 
 use crate::attribution::{Actor, Host, Processes};
-use crate::baseline::Baselines;
+use crate::baseline::{Baselines, WordView};
 use crate::config::{DetectionConfig, LifeConfig, OffboardConfig};
 use crate::model::{
     Alert, AlertDestination, DetectionId, Fact, Record, RegistryChange, Rhythm, Succession, Target,
@@ -109,6 +111,8 @@ pub struct Detector {
     accounts: account::Accounts,
     /// What waits for the digest of its program.
     undigested: Vec<undigested::Undigested>,
+    /// What the latest word about a baseline did.
+    said: Option<WordView>,
 }
 
 impl Detector {
@@ -134,6 +138,7 @@ impl Detector {
             leaks: leaked::Leaks::default(),
             accounts: account::Accounts::default(),
             undigested: Vec::new(),
+            said: None,
         }
     }
 
@@ -372,6 +377,7 @@ impl Detector {
                 self.state.registry.first_found(fingerprint, *at);
             }
             Fact::Baseline(stored) => self.state.baselines.restore(stored),
+            Fact::BaselineWord(said) => self.said_of_baseline(said, now, &mut outcome),
             Fact::Unwatched { from, to } => {
                 self.state.registry.rhythms.unwatched(*from, *to);
                 self.state.baselines.unwatched(*from, *to);

@@ -7,7 +7,7 @@ use crate::attribution::Actor;
 use crate::baseline::{
     Anomaly, Contact, Destination, Level, Phase, Reason, Role, Scope, Way, Who, hash,
 };
-use crate::model::{Direction, Flow, Protocol, Selector, Severity, Timestamp};
+use crate::model::{AlertDestination, Direction, Flow, Protocol, Selector, Severity, Timestamp};
 
 /// A baseline that knows less than this share of two weeks speaks low.
 const YOUNG: f64 = 0.5;
@@ -170,19 +170,12 @@ impl Detector {
             By::Device(device) => device,
         };
         let mut alert = describe::alert(id, now);
-        let to = anomaly.destination.map(|of| {
-            let address = std::net::SocketAddr::new(of.address(), of.port);
-            (of, self.destination(address))
-        });
-        let shown = to.as_ref().map(|(of, to)| {
-            let from = if of.way == Way::In { "from " } else { "" };
-            format!(
-                "{from}{} over {}",
-                describe::endpoint(to),
-                transport(of.protocol)
-            )
-        });
-        alert.summary = sentence(anomaly, identity, by, shown.as_deref());
+        let (to, shown) = anomaly.destination.map(|of| self.shown(of)).unzip();
+        let exe = match by {
+            By::Actor(actor) => actor.exe.as_deref(),
+            By::Device(_) => None,
+        };
+        alert.summary = sentence(anomaly, identity, exe, shown.as_deref());
         alert.severity = severity(anomaly, alert.severity);
         alert.identity = Some(identity.clone());
         if let By::Actor(actor) = by {
@@ -196,13 +189,22 @@ impl Detector {
                 service.protocol, service.port, service.way, service.scope
             )
         });
-        alert.destination = to.map(|(_, to)| to);
+        alert.destination = to;
         let parts = vec![identity.to_string(), service.unwrap_or_default()];
         Finding {
             cause: Cause { id, parts },
             alert,
             weight: 1,
         }
+    }
+
+    /// The other end as alerts carry it, and as a sentence has it.
+    pub(super) fn shown(&self, of: Destination) -> (AlertDestination, String) {
+        let to = self.destination(std::net::SocketAddr::new(of.address(), of.port));
+        let from = if of.way == Way::In { "from " } else { "" };
+        let endpoint = describe::endpoint(&to);
+        let shown = format!("{from}{endpoint} over {}", transport(of.protocol));
+        (to, shown)
     }
 }
 
@@ -243,11 +245,14 @@ fn severity(anomaly: &Anomaly, of: Severity) -> Severity {
     }
 }
 
-fn sentence(anomaly: &Anomaly, identity: &Selector, by: &By<'_>, to: Option<&str>) -> String {
-    let by = match by {
-        By::Actor(actor) => actor.exe.as_deref().map(|exe| format!(" by {exe}")),
-        By::Device(_) => None,
-    };
+/// What is not as usual, by which program and to where.
+pub(super) fn sentence(
+    anomaly: &Anomaly,
+    identity: &Selector,
+    exe: Option<&str>,
+    to: Option<&str>,
+) -> String {
+    let by = exe.map(|exe| format!(" by {exe}"));
     let hours = anomaly.maturity.hours;
     let watched = if hours < 48.0 {
         format!("{hours:.0} hours")

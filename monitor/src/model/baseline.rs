@@ -1,4 +1,4 @@
-//! What was learned of habits, in the form in which it is stored.
+//! What was learned of habits, in the form in which it is stored, and what operators say of it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -25,6 +25,45 @@ impl StoredBaseline {
     pub fn of(&self) -> &str {
         self.identity.as_ref().map_or("this host", Selector::as_str)
     }
+}
+
+/// What an operator may say about what was learned of an identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Word {
+    /// All that it did is ordinary.
+    Approve,
+    /// What was learned of it is dropped: it is learned anew.
+    Forget,
+    /// It is held against what is known of it now, and nothing more is learned of it.
+    Freeze,
+    /// It is learned of again, from where it was frozen.
+    Unfreeze,
+}
+
+impl Word {
+    /// As a sentence says what has happened: `frozen`.
+    pub fn done(self) -> &'static str {
+        match self {
+            Self::Approve => "approved",
+            Self::Forget => "forgotten",
+            Self::Freeze => "frozen",
+            Self::Unfreeze => "unfrozen",
+        }
+    }
+}
+
+/// A word about what was learned of an identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaselineWord {
+    /// Of whom.
+    pub identity: Selector,
+    /// What.
+    pub word: Word,
+    /// Who said it: a user name.
+    pub by: String,
+    /// Why.
+    pub reason: String,
 }
 
 fn to_base64<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Account, AccountChange, CapabilitySet, ClusterChange, ClusterRemoval, Container, Credential,
-    CredentialState, CredentialUser, Exception, FileId, Fingerprint, Flow, Gap, HeldIn, KernelKey,
-    Learning, Ledger, LocatedFile, Origin, ProgramRights, Relied, Rhythm, Selector, Sha256Digest,
-    StoredBaseline, Succession, Task, Timestamp, Usage, UsePattern,
+    Account, AccountChange, BaselineWord, CapabilitySet, ClusterChange, ClusterRemoval, Container,
+    Credential, CredentialState, CredentialUser, Exception, FileId, Fingerprint, Flow, Gap, HeldIn,
+    KernelKey, Learning, Ledger, LocatedFile, Origin, ProgramRights, Relied, Rhythm, Selector,
+    Sha256Digest, StoredBaseline, Succession, Task, Timestamp, Usage, UsePattern,
 };
 
 /// A fact and when it happened.
@@ -345,6 +345,8 @@ pub enum Fact {
     Rights(ProgramRights),
     /// What was learned of an identity's habits, or of the host's, from before.
     Baseline(StoredBaseline),
+    /// An operator said something about what was learned of an identity.
+    BaselineWord(BaselineWord),
     /// An account of this host is new, is gone, or can be used in another way than before.
     Account(AccountChange),
     /// The file that makes a unit of systemd came, or went.

@@ -34,7 +34,7 @@ pub use alert::{
     DetectionId, Evidence, Severity,
 };
 pub use backend::{Backend, Capability};
-pub use baseline::StoredBaseline;
+pub use baseline::{BaselineWord, StoredBaseline, Word};
 pub use capability_set::CapabilitySet;
 pub use cluster::{Bound, ClusterChange, ClusterRemoval, ClusterUid, ClusterUidError};
 pub use container::Container;

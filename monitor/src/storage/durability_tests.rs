@@ -104,7 +104,15 @@ fn expected(writes: &[Write]) -> (Snapshot, Vec<Alert>) {
                     *last = run.clone();
                 }
             }
-            Write::Keep(keep) => keep_in(&mut snapshot.kept, keep),
+            Write::Said(word) => snapshot.words.push(word.as_ref().clone()),
+            Write::Keep(keep) => {
+                if let Keep::Said(identity) = keep.as_ref() {
+                    let about = snapshot.words.iter_mut();
+                    let about = about.filter(|of| of.said.identity == *identity);
+                    about.for_each(|of| of.taken = true);
+                }
+                keep_in(&mut snapshot.kept, keep);
+            }
         }
     }
     snapshot.users.sort_by_key(|of| (of.since, of.clone()));
@@ -189,6 +197,8 @@ fn keep_in(kept: &mut Kept, keep: &Keep) {
         Keep::ClusterForgotten(uid) => forget_object(kept, uid),
         // Read by themselves.
         Keep::Baseline(_) | Keep::NoBaseline(_) => {}
+        // Said of the words themselves.
+        Keep::Said(_) => {}
         Keep::Rights(identity, exe, program) => {
             let same = |of: &ProgramRights| of.identity == *identity && of.exe == *exe;
             kept.rights.retain(|of| !same(of));

@@ -6,7 +6,7 @@ use rusqlite::Row;
 use super::load::{in_column, name, selector_of, time, uid_of};
 use super::values::{bits, count, name_of};
 use super::write::{Failure, prepare};
-use super::{Result, SealedBaseline, Store, baselines};
+use super::{Result, SealedBaseline, Store, baselines, words};
 use crate::model::{
     AccountState, Blindness, CapabilitySet, ClusterRemoval, ClusterUid, Fingerprint, Hole, Ledger,
     ProgramRights, Selector, Target, Timestamp, UsePattern,
@@ -38,6 +38,8 @@ pub enum Keep {
     Baseline(SealedBaseline),
     /// What was learned of an identity is forgotten.
     NoBaseline(Selector),
+    /// What operators said of an identity's habits is in what is stored of these.
+    Said(Selector),
 }
 
 /// All that is kept.
@@ -127,6 +129,7 @@ pub(super) fn keep(to: &rusqlite::Connection, keep: &Keep) -> Result<(), Failure
         }
         Keep::Baseline(of) => baselines::upsert(to, of),
         Keep::NoBaseline(identity) => baselines::forget(to, identity),
+        Keep::Said(identity) => words::taken(to, identity),
         Keep::Rights(identity, exe, None) => {
             let sql = "DELETE FROM program_rights WHERE identity = ?1 AND exe = ?2";
             prepare(to, sql)?.execute((identity.as_str(), exe))?;

@@ -126,6 +126,7 @@ impl Store {
                     in_column(0, row, read)
                 },
             )?,
+            words: self.words()?,
             kept: self.kept()?,
         };
         transaction.finish().map_err(|source| self.failed(source))?;

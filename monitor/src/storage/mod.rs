@@ -14,6 +14,7 @@ mod open;
 mod pending;
 mod schema;
 mod values;
+mod words;
 mod write;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use baselines::{FoundBaseline, SealedBaseline};
 pub use error::{Result, StorageError};
 pub use handle::{StorageHandle, StorageStats};
 pub use kept::{Keep, Kept};
+pub use words::SealedWord;
 
 use crate::model::{
     Alert, Credential, CredentialUser, Exception, FileId, Fingerprint, Learning, LocatedFile,
@@ -87,6 +89,8 @@ pub enum Write {
     Allowed(Box<Exception>),
     /// An operator took that back.
     NotAllowed(Timestamp, String),
+    /// An operator said something of a baseline; appended to the history.
+    Said(Box<SealedWord>),
     /// What is kept beside the pipeline.
     Keep(Box<Keep>),
 }
@@ -141,6 +145,8 @@ pub struct Snapshot {
     pub users: Vec<CredentialUser>,
     /// What operators allow, in the order in which they said so.
     pub exceptions: Vec<Exception>,
+    /// What operators said of baselines, oldest first.
+    pub words: Vec<SealedWord>,
     /// What is kept beside the pipeline.
     pub kept: Kept,
 }

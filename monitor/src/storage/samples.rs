@@ -9,14 +9,14 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{Keep, Run, Write};
+use super::{Keep, Run, SealedWord, Write};
 use crate::model::alert::{AlertAncestor, AlertCredential, AlertDestination, AlertProcess};
 use crate::model::{
-    AccountState, Alert, AlertStatus, Blindness, Bound, CapabilitySet, ClusterRemoval, ClusterUid,
-    Credential, CredentialKind, CredentialState, CredentialUser, DetectionId, Evidence, Exception,
-    FileId, Fingerprint, Hole, Learning, Ledger, LocatedFile, PasswordField, ProgramRights,
-    RegistryChange, Rhythm, Selector, Severity, ShellClass, Succession, Target, Timestamp, Usage,
-    UsageKey, UsePattern,
+    AccountState, Alert, AlertStatus, BaselineWord, Blindness, Bound, CapabilitySet,
+    ClusterRemoval, ClusterUid, Credential, CredentialKind, CredentialState, CredentialUser,
+    DetectionId, Evidence, Exception, FileId, Fingerprint, Hole, Learning, Ledger, LocatedFile,
+    PasswordField, ProgramRights, RegistryChange, Rhythm, Selector, Severity, ShellClass,
+    Succession, Target, Timestamp, Usage, UsageKey, UsePattern, Word,
 };
 
 const KINDS: &[CredentialKind] = &[
@@ -402,6 +402,7 @@ fn keep() -> impl Strategy<Value = Keep> {
             })
         }),
         uid().prop_map(Keep::ClusterForgotten),
+        selector().prop_map(Keep::Said),
         rights(),
     ]
 }
@@ -428,6 +429,28 @@ fn rights() -> impl Strategy<Value = Keep> {
         });
         Keep::Rights(identity, exe, rights)
     })
+}
+
+fn said() -> impl Strategy<Value = SealedWord> {
+    let word = select(vec![
+        Word::Approve,
+        Word::Forget,
+        Word::Freeze,
+        Word::Unfreeze,
+    ]);
+    (time(), selector(), word, "[ab]", any::<String>()).prop_map(
+        |(time, identity, word, by, reason)| SealedWord {
+            time,
+            said: BaselineWord {
+                identity,
+                word,
+                by,
+                reason,
+            },
+            seal: vec![7; 32],
+            taken: false,
+        },
+    )
 }
 
 /// Any list of writes.
@@ -484,6 +507,7 @@ pub(super) fn writes(most: usize) -> impl Strategy<Value = Vec<Write>> {
         ("[a-d]", 0..4_000_000_000_000_000_000_i64)
             .prop_map(|(id, time)| Write::Allowed(Box::new(exception(&id, Timestamp(time))))),
         (time(), "[a-d]").prop_map(|(time, id)| Write::NotAllowed(time, id)),
+        said().prop_map(|said| Write::Said(Box::new(said))),
         keep().prop_map(|keep| Write::Keep(Box::new(keep))),
     ];
     vec(write, 0..most)

@@ -17,6 +17,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_rights.sql"),
     include_str!("migrations/0008_cluster.sql"),
     include_str!("migrations/0009_baselines.sql"),
+    include_str!("migrations/0010_baseline_words.sql"),
 ];
 
 /// How many migrations a database has been through.
@@ -86,6 +87,7 @@ mod tests {
             "table removal ",
             "table cluster_object ",
             "table baseline ",
+            "table baseline_word ",
         ] {
             assert!(
                 tables(&whole).iter().any(|row| row.starts_with(name)),

@@ -3,7 +3,7 @@
 use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior};
 
 use super::values::{bits, count, name_of, path_value};
-use super::{Result, Run, StorageError, Store, Write, kept};
+use super::{Result, Run, StorageError, Store, Write, kept, words};
 use crate::model::{
     Alert, Credential, Exception, LocatedFile, RegistryChange, Rhythm, Target, Timestamp, Usage,
 };
@@ -132,6 +132,7 @@ fn store(to: &Transaction<'_>, write: &Write) -> Result<(), Failure> {
         }
         Write::Allowed(exception) => append_exception(to, exception),
         Write::NotAllowed(time, id) => end_exception(to, *time, id),
+        Write::Said(word) => words::append(to, word),
         Write::Keep(keep) => kept::keep(to, keep),
     }
 }

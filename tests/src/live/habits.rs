@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use monitor::control::life::TransitionView;
 use monitor::control::protocol::{BaselineList, Habits};
 use monitor::model::{
     Account as Named, AccountClass, Alert, DetectionId, Fact, FileId, Password, Protocol, Record,
-    Severity, Task, Timestamp,
+    Severity, Task, Timestamp, Word,
 };
 use monitor::recording::{Reader, Writer};
 
@@ -391,4 +392,44 @@ fn a_baseline_that_somebody_changed_is_told_and_learned_anew() {
             .any(|of| of.identity.as_str() == selector)
     });
     assert!(habits(&place, &account).summary.maturity < 0.01);
+}
+
+#[test]
+fn what_an_operator_says_of_a_baseline_outlives_the_daemon() {
+    let _host = shared();
+    let (place, account) = (Place::new(), Account::system());
+    knows(&place, &weeks(&account, |_| true));
+    let who = account.selector();
+    let say = |word: &str, reason: &str| {
+        run(&mut place.client(&["baseline", word, &who, "--reason", reason]));
+    };
+    let reason = || habits(&place, &account).summary.frozen.map(|of| of.reason);
+    let daemon = Daemon::start(&place);
+    let before = habits(&place, &account);
+    say("freeze", "case 17");
+    // What was answered is stored.
+    daemon.kill();
+    assert_eq!(reason().as_deref(), Some("case 17"), "without a daemon");
+    let daemon = Daemon::start(&place);
+    assert_eq!(reason().as_deref(), Some("case 17"), "after SIGKILL");
+    let again = act(&mut place.client(&["baseline", "freeze", &who, "--reason", "why"]));
+    let refused = String::from_utf8_lossy(&again.output.stderr).into_owned();
+    assert!(
+        !again.output.status.success() && refused.contains("is frozen since"),
+        "{refused}"
+    );
+    say("unfreeze", "case 17 is closed");
+    daemon.stop();
+    let after = habits(&place, &account);
+    assert_eq!((reason(), &after.week), (None, &before.week));
+    let daemon = Daemon::start(&place);
+    say("forget", "another task");
+    daemon.kill();
+    let _daemon = Daemon::start(&place);
+    let gone = act(&mut place.client(&["baseline", "show", &who]));
+    assert!(!gone.output.status.success());
+    let steps: Vec<TransitionView> = place.ask(&["history", &who]);
+    let words: Vec<_> = steps.iter().filter_map(|of| of.word).collect();
+    assert_eq!(words, [Word::Freeze, Word::Unfreeze, Word::Forget]);
+    assert_eq!(place.all(|of| of.id == DetectionId::Tampered), []);
 }

@@ -5,12 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use monitor::config::DetectionConfig;
 use monitor::detection::Detector;
 use monitor::model::{
-    Access, Account, AccountClass, Alert, AlertStatus, Bound, CapabilitySet, ClusterChange,
-    ClusterRemoval, ClusterUid, Container, Credential, CredentialKind, CredentialState,
-    CredentialUser, DetectionId, Direction, Exception, Fact, FileId, Fingerprint, Flow, Gap,
-    HeldIn, KernelKey, Learning, LocatedFile, MacAddress, MemoryAccess, Origin, Password, Protocol,
-    Record, RegistryChange, Relied, Rhythm, Selector, Sender, Severity, Sha256Digest, Succession,
-    Target, Task, Timestamp, Traffic, Usage, UsageKey,
+    Access, Account, AccountClass, Alert, AlertStatus, BaselineWord, Bound, CapabilitySet,
+    ClusterChange, ClusterRemoval, ClusterUid, Container, Credential, CredentialKind,
+    CredentialState, CredentialUser, DetectionId, Direction, Exception, Fact, FileId, Fingerprint,
+    Flow, Gap, HeldIn, KernelKey, Learning, LocatedFile, MacAddress, MemoryAccess, Origin,
+    Password, Protocol, Record, RegistryChange, Relied, Rhythm, Selector, Sender, Severity,
+    Sha256Digest, StoredBaseline, Succession, Target, Task, Timestamp, Traffic, Usage, UsageKey,
+    Word,
 };
 use monitor::recording::{self, Writer};
 use proptest::collection::vec;
@@ -400,6 +401,77 @@ fn learned() -> impl Strategy<Value = Fact> {
     ]
 }
 
+/// What was learned of habits: whole, damaged, and of other forms; and what operators say of them.
+fn habits() -> impl Strategy<Value = Fact> {
+    let stored = select(stored());
+    let damage = option::of((any::<prop::sample::Index>(), any::<u8>()));
+    let stored = (stored, option::of(selector()), 0..4_u16, damage);
+    let stored = stored.prop_map(|(of, identity, version, damage)| {
+        let mut of = StoredBaseline {
+            identity: of.identity.and(identity),
+            version: if version == 0 { 1 } else { of.version },
+            ..of
+        };
+        if let Some((place, with)) = damage {
+            let at = place.index(of.body.len());
+            of.body[at] ^= with;
+        }
+        Fact::Baseline(of)
+    });
+    let word = select(vec![
+        Word::Approve,
+        Word::Forget,
+        Word::Freeze,
+        Word::Unfreeze,
+    ]);
+    let word = (selector(), word, text(), text()).prop_map(|(identity, word, by, reason)| {
+        Fact::BaselineWord(BaselineWord {
+            identity,
+            word,
+            by,
+            reason,
+        })
+    });
+    prop_oneof![1 => stored, 2 => word]
+}
+
+/// What a detector stores of a device, of one that is frozen, and of the host.
+fn stored() -> Vec<StoredBaseline> {
+    let mut detector = Detector::new(DetectionConfig::default());
+    for (last, minute) in (0..600_i64).map(|minute| (minute % 2, minute)) {
+        let time = Timestamp(BEGIN.0 - (600 - minute) * 60_000_000_000);
+        let fact = Fact::Flow(Flow {
+            mac: None,
+            source: SocketAddr::new([192, 0, 2, u8::try_from(last).unwrap()].into(), 40_000),
+            destination: SocketAddr::new([198, 51, 100, 7].into(), 443),
+            protocol: Protocol::Tcp,
+            direction: Direction::Outgoing,
+            sent: Traffic {
+                packets: 3,
+                bytes: 2_000,
+            },
+            received: Traffic {
+                packets: 3,
+                bytes: 9_000,
+            },
+            continues: false,
+        });
+        detector.step(&Record { time, fact });
+    }
+    detector.step(&Record {
+        time: BEGIN,
+        fact: Fact::BaselineWord(BaselineWord {
+            identity: "device:ip:192.0.2.1".parse().unwrap(),
+            word: Word::Freeze,
+            by: "ana".to_owned(),
+            reason: "why".to_owned(),
+        }),
+    });
+    let stored = detector.state.baselines.take_unstored(BEGIN, 0).changed;
+    assert_eq!(stored.len(), 3, "two devices and the host");
+    stored
+}
+
 /// What lies elsewhere than in files, and what lies open.
 fn held() -> impl Strategy<Value = Fact> {
     let place = prop_oneof![
@@ -524,6 +596,7 @@ fn fact() -> impl Strategy<Value = Fact> {
         3 => host(),
         1 => own(),
         2 => learned(),
+        2 => habits(),
         1 => usage(),
         1 => known(),
         2 => held(),

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::asked;
 use crate::cli::args::StateDir;
-use crate::cli::table::{Rows, seconds};
+use crate::cli::table::{Rows, optional, seconds};
 use crate::cli::{CommandResult, Commands, TableFormat, output};
 use crate::control::protocol::BaselineList;
 use crate::control::{Request, Response};
@@ -42,6 +42,7 @@ fn table(list: &BaselineList) -> String {
         "DESTINATIONS",
         "SUSPECT",
         "PROGRAMS",
+        "FROZEN",
         "LATEST ACT",
     ]);
     for of in &list.baselines {
@@ -52,6 +53,7 @@ fn table(list: &BaselineList) -> String {
             of.destinations.into(),
             of.suspect.into(),
             of.programs.into(),
+            optional(of.frozen.as_ref().map(|of| seconds(of.since))),
             seconds(of.last).into(),
         ]);
     }

@@ -61,13 +61,23 @@ fn text(of: &Habits) -> String {
     let width = plot::hour_width(columns);
     let summary = &of.summary;
     let mut text = format!(
-        "{}\nwatched for {} ({:.0} % mature), from {} to {}\n\n",
+        "{}\nwatched for {} ({:.0} % mature), from {} to {}\n",
         escape(summary.identity.as_str()),
         watched(summary.hours),
         100.0 * summary.maturity,
         seconds(summary.first),
         seconds(summary.last),
     );
+    if let Some(frozen) = &summary.frozen {
+        let _ = writeln!(
+            text,
+            "frozen since {} by {}: {}",
+            seconds(frozen.since),
+            escape(&frozen.by),
+            escape(&frozen.reason)
+        );
+    }
+    text.push('\n');
     let mut rows = Rows::new(&[
         "DESTINATION",
         "NAME",
@@ -161,7 +171,7 @@ fn bytes(mut of: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::protocol::BaselineSummary;
+    use crate::control::protocol::{BaselineSummary, FrozenView};
     use crate::model::Timestamp;
 
     #[test]
@@ -178,6 +188,11 @@ mod tests {
                 suspect: 0,
                 services: 1,
                 programs: 1,
+                frozen: Some(FrozenView {
+                    since: at(1_777_900_000),
+                    by: "ana".to_owned(),
+                    reason: "case\u{1b} 17".to_owned(),
+                }),
             },
             where_to: vec![Habit {
                 address: "198.51.100.7".parse().unwrap(),
@@ -200,6 +215,7 @@ mod tests {
         let text = text(&habits);
         for part in [
             "watched for 11 d (80 % mature), from 2026-04-24",
+            "frozen since 2026-05-04T13:06:40Z by ana: case",
             "198.51.100.7:443 tcp",
             "trusted",
             "3 MiB",

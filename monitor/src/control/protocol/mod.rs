@@ -10,11 +10,14 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::life::{RotationView, TransitionView};
 use crate::model::{
-    Alert, CredentialKind, CredentialState, Exception, Timestamp, Usage, time::rfc3339,
+    Alert, CredentialKind, CredentialState, Exception, Timestamp, Usage, Word, time::rfc3339,
 };
 use crate::registry::{Assessment, LeastPrivilege};
 
-pub use crate::baseline::{BaselineList, BaselineSummary, Habit, Habits, Standing, Way};
+pub use crate::baseline::{
+    BaselineList, BaselineSummary, DigestView, FrozenView, Habit, Habits, Standing, UntoldView,
+    Way, WordView,
+};
 pub use credentials::{CredentialView, FileView, FindingKind, HeldView, IdentityView, Inventory};
 pub use doctor::{Doctor, DoctorHook, SystemCallPrice, TriedView};
 pub use offboarding::{OffboardView, OffboardedView, OwnedView};
@@ -109,6 +112,20 @@ pub enum Request {
         /// A selector.
         identity: String,
     },
+    /// What stayed under the budget of false alerts.
+    BaselineDigest {
+        /// How many seconds back.
+        seconds: u64,
+    },
+    /// Say something about what was learned of an identity.
+    BaselineWord {
+        /// A selector.
+        identity: String,
+        /// What.
+        word: Word,
+        /// Why.
+        reason: String,
+    },
     /// Retire an identity with the credentials that are its own.
     Offboard {
         /// A selector.
@@ -175,6 +192,10 @@ pub enum Response {
     Baselines(Box<BaselineList>),
     /// To [`Request::Habits`].
     Habits(Box<Habits>),
+    /// To [`Request::BaselineDigest`].
+    BaselineDigest(Box<DigestView>),
+    /// To [`Request::BaselineWord`]: what it did.
+    BaselineWord(Box<WordView>),
     /// To [`Request::Offboard`].
     Offboard(Box<OffboardView>),
     /// To [`Request::OffboardStatus`].

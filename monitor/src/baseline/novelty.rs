@@ -13,7 +13,7 @@ const THETA: f64 = 1.0;
 /// Discount: how much having met many makes another likely.
 const DISCOUNT: f64 = 0.5;
 /// Most services of one identity. Beyond these a service is forgotten that was used least.
-const MOST: usize = 32;
+const MOST: usize = 28;
 
 /// The chance that the next of `draws` is none of the `kinds` so far.
 pub(super) fn new_chance(draws: f64, kinds: f64) -> f64 {
@@ -68,6 +68,8 @@ impl Services {
                     let least = least.map_or(0, |(index, _)| index);
                     self.used.swap_remove(least);
                 }
+                // One at a time: most identities have a few, and there are many identities.
+                self.used.reserve_exact(1);
                 self.used.push(Used {
                     service,
                     draws: 0.0,

@@ -115,7 +115,7 @@ pub struct Maturity {
 pub(super) const MATURE: f64 = 14.0 * 24.0;
 
 /// What names an alert is at least so unlikely.
-const UNLIKELY: f64 = 0.2;
+const UNLIKELY: f64 = 0.3;
 
 impl Maturity {
     /// From 0 to 1.

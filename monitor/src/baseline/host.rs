@@ -96,8 +96,8 @@ impl Host {
     }
 
     /// The share of new destinations that are called in a rhythm, of those that are called often.
-    pub(super) fn rhythm_share(&self) -> f64 {
-        share(self.kept.rhythmic, prior::RHYTHMIC)
+    pub(super) fn rhythm_share(&self, role: Role) -> f64 {
+        share(self.kept.rhythmic, prior::rhythmic(role))
     }
 
     /// The share of new destinations that nobody asked a name for; `own` of those of an identity.

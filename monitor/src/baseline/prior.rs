@@ -78,9 +78,16 @@ pub(super) fn new_received(role: Role) -> Belief {
 pub(super) const WORTH_OF_OTHERS: f64 = 3.0;
 /// New destinations that never answer, of how many.
 pub(super) const UNANSWERED: (f64, f64) = (1.0, 15.0);
-/// New destinations that are spoken to in a rhythm, of how many.
-pub(super) const RHYTHMIC: (f64, f64) = (2.0, 12.0);
-/// New destinations on the Internet that nobody asked a name for, of how many.
-pub(super) const UNNAMED: (f64, f64) = (5.0, 20.0);
+/// New destinations that are spoken to in a rhythm, of how many that are called often: what a timer starts is
+/// much of a server's work.
+pub(super) fn rhythmic(role: Role) -> (f64, f64) {
+    match role {
+        Role::Program => (3.0, 12.0),
+        Role::Device => (2.0, 12.0),
+    }
+}
+/// New destinations on the Internet that nobody asked a name for, of how many: nobody knows at first whether
+/// this host hears the answers.
+pub(super) const UNNAMED: (f64, f64) = (10.0, 20.0);
 /// What all of a host says of one identity's new destinations, in destinations of its own.
 pub(super) const WORTH_OF_HOST: f64 = 4.0;

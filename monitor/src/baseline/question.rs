@@ -93,7 +93,7 @@ fn asked(known: &Known, role: Role, host: &Host, ask: &mut Vec<Question>) {
         let times = known.carried;
         reasons.push((Reason::Silent { times }, host.silent_share()));
     }
-    let p = regularity(&known.gaps).max(host.rhythm_share());
+    let p = regularity(&known.gaps).max(host.rhythm_share(role));
     if known.gaps.weight() >= RHYTHM && p < 1.0 {
         let reason = Reason::Rhythm {
             times: known.opened,

@@ -22,6 +22,8 @@ pub(super) struct Host {
     pub(super) groups: Groups,
     pub(super) budget: Budget,
     pub(super) kept: Kept,
+    /// Who acts is frozen: it teaches nobody.
+    pub(super) is_held: bool,
 }
 
 /// What of it is kept over a restart besides the groups, which are made of the identities.
@@ -61,6 +63,7 @@ impl Host {
             groups: Groups::default(),
             budget: Budget::new(budget),
             kept: Kept::default(),
+            is_held: false,
         }
     }
 

@@ -372,7 +372,8 @@ impl Baseline {
             return None;
         }
         let chance = self.callers.called(peers.program, at / 3_600)?;
-        let told = host.groups.tell(CALLERS, Level::Service, peers.program);
+        let thing = caller_thing(peers.program);
+        let told = host.groups.tell(CALLERS, Level::Service, thing);
         let (users, p) = (told.users, p_value(chance * told.chance));
         if p < USUAL_CALLER {
             return Some((Reason::Caller { users }, p));
@@ -383,7 +384,10 @@ impl Baseline {
 
     fn learn_caller(&mut self, peers: Peers, host: &mut Host) {
         self.callers.learn();
-        host.groups.learn(CALLERS, Level::Service, peers.program);
+        if !host.is_held {
+            let thing = caller_thing(peers.program);
+            host.groups.learn(CALLERS, Level::Service, thing);
+        }
     }
 
     /// A question was answered with "no": what it was about is ordinary.
@@ -525,6 +529,11 @@ fn by_another(to: Destination, caller: Option<(Reason, f64)>) -> Option<Question
 /// do too, but not where this host would see it.
 fn can_have_name(of: Service, role: Role) -> bool {
     role == Role::Program && of.way == Way::Out && of.scope == Scope::Public
+}
+
+/// A program that connects, as one number: another thing than the program that runs.
+fn caller_thing(program: u64) -> u64 {
+    super::hash(&(CALLERS, program))
 }
 
 /// What a level is about, as one number.

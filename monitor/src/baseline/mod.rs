@@ -209,7 +209,9 @@ impl Baselines {
         } else {
             baseline.advance(at, &mut self.host, &mut questions);
         }
+        self.host.is_held = is_frozen;
         act(baseline, at, &mut self.host, &mut questions);
+        self.host.is_held = false;
         let mut anomalies = Vec::new();
         for question in questions.drain(..) {
             let into = is_frozen.then_some(&mut self.apart);

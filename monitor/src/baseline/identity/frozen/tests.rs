@@ -214,6 +214,26 @@ fn what_grows_while_it_is_frozen_is_held_against_what_was() {
 }
 
 #[test]
+fn what_is_frozen_from_its_first_hour_tells_nobody_by_which_program_it_connects() {
+    let callers = |bench: &mut Bench| {
+        let program = super::super::caller_thing(crate::baseline::hash(&"/usr/sbin/web"));
+        let groups = &mut bench.0.host.groups;
+        groups
+            .tell(super::super::CALLERS, Level::Service, program)
+            .users
+    };
+    for (is_frozen, users) in [(true, 0), (false, 1)] {
+        let mut bench = Bench(Baselines::new(1.0));
+        bench.runs(BEGIN, "/usr/sbin/web");
+        if is_frozen {
+            bench.say(Word::Freeze, BEGIN + 1);
+        }
+        bench.call(BEGIN + 2, to(1, 443), 2_000);
+        assert_eq!(callers(&mut bench), users, "{is_frozen}");
+    }
+}
+
+#[test]
 fn a_stranger_is_told_once_and_stays_one_until_it_is_approved() {
     let mut bench = Bench::ordinary();
     let begin = BEGIN + 28 * DAY;

@@ -55,7 +55,7 @@ impl Test {
             Self::Conduct => (0.18, 10.0),
             Self::Rate => (0.10, 30.0),
             Self::Volume => (0.12, 20.0),
-            Self::Hour => (0.08, 10.0),
+            Self::Hour => (0.08, 20.0),
             Self::Leak => (0.05, 200.0),
             Self::Drift => (0.04, 20.0),
             Self::Program => (0.05, 2.0),

@@ -30,6 +30,21 @@ fn evaluate(args: &[&str]) -> Value {
 }
 
 #[test]
+fn the_same_captures_give_the_same_bytes() {
+    let files = [capture(CAPTURE_42), capture(CAPTURE_44)];
+    // Each is a process of its own, so that whatever it draws by chance differs.
+    let twice = |args: &[&str]| [outcome(args, 0).0, outcome(args, 0).0];
+    let [first, second] = twice(&["evaluate", "--output", "json", &files[0], &files[1]]);
+    assert!(first.contains("false_alerts"));
+    assert_eq!(first, second);
+    for file in &files {
+        let [first, second] = twice(&["replay", "--output", "json", file]);
+        assert!(first.contains("alert_id"));
+        assert_eq!(first, second);
+    }
+}
+
+#[test]
 fn the_first_seen_rule_finds_what_the_captures_label() {
     let files = [capture(CAPTURE_42), capture(CAPTURE_44)];
     let report = evaluate(&[&files[0], &files[1], "--budgets", "1,5"]);

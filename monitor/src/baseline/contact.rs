@@ -31,9 +31,11 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Of an address.
+    /// Of an address. Who connects to no address connects to this host; the C library does so to learn
+    /// which of its own it would use.
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
+            of if of.is_unspecified() => Self::Loopback,
             IpAddr::V4(of) if of.is_loopback() => Self::Loopback,
             IpAddr::V6(of) if of.is_loopback() => Self::Loopback,
             IpAddr::V4(of) if of.is_multicast() || of.is_broadcast() => Self::Group,
@@ -151,6 +153,14 @@ pub struct Contact {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn to_no_address_is_to_this_host() {
+        for address in ["0.0.0.0", "::", "::ffff:0.0.0.0", "127.0.0.53", "::1"] {
+            let address: IpAddr = address.parse().unwrap();
+            assert_eq!(Scope::of(address), Scope::Loopback, "{address}");
+        }
+    }
 
     #[test]
     fn networks_are_those_that_are_routed() {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::core::Output;
 use crate::detection::Outcome;
@@ -11,6 +13,9 @@ use crate::recording::Writer;
 use crate::sinks::Sinks;
 use crate::storage::{StorageHandle, Write};
 
+/// How long an alert waits to be stored before it is shown.
+const STORED_WITHIN: Duration = Duration::from_secs(1);
+
 /// The daemon's output: the database, then the sinks.
 pub(super) struct Stored {
     pub(super) storage: StorageHandle,
@@ -18,6 +23,8 @@ pub(super) struct Stored {
     seen: BTreeMap<Selector, (Timestamp, Timestamp)>,
     /// What was loaded from the database need not be written back.
     loading: bool,
+    /// The database has not answered in time, and is not waited for until it does.
+    is_behind: Arc<AtomicBool>,
 }
 
 impl Stored {
@@ -27,6 +34,7 @@ impl Stored {
             sinks,
             seen: BTreeMap::new(),
             loading: true,
+            is_behind: Arc::default(),
         }
     }
 
@@ -51,6 +59,17 @@ impl Stored {
             tracing::error!(%error, "what happened is not stored yet");
             self.enqueue(writes);
         }
+    }
+
+    /// Waits for the database beside the pipeline: while that waits nobody empties the rings.
+    fn fall_behind(&self) {
+        let (storage, is_behind) = (self.storage.clone(), Arc::clone(&self.is_behind));
+        is_behind.store(true, Ordering::Relaxed);
+        tokio::spawn(async move {
+            // On an error it answers, and says so at the next alert.
+            let _ = storage.flush().await;
+            is_behind.store(false, Ordering::Relaxed);
+        });
     }
 
     /// Stores soon.
@@ -86,10 +105,25 @@ impl Output for Stored {
             .iter()
             .map(|alert| Write::Alert(Box::new(alert.clone())))
             .collect();
-        if let Err(error) = self.storage.commit(writes.clone()).await {
-            // It must be seen all the same; it is stored as soon as that works again.
-            tracing::error!(%error, "an alert is shown and not stored yet");
+        // It must be seen all the same; it is stored as soon as that works again.
+        if self.is_behind.load(Ordering::Relaxed) {
             self.enqueue(writes);
+        } else {
+            let commit = self.storage.commit(writes.clone());
+            match tokio::time::timeout(STORED_WITHIN, commit).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "an alert is shown and not stored yet");
+                    self.enqueue(writes);
+                }
+                Err(_) => {
+                    tracing::warn!(
+                        "the database does not answer: alerts are shown and not stored yet"
+                    );
+                    self.enqueue(writes);
+                    self.fall_behind();
+                }
+            }
         }
         for alert in alerts {
             self.sinks.send(&Arc::new(alert));

@@ -242,6 +242,10 @@ impl Drain {
                     .map_or(0, |before| before.lost + before.errors);
                 let count = (now.lost + now.errors).saturating_sub(before);
                 if count > 0 {
+                    let HookCounters {
+                        lost: ring, errors, ..
+                    } = now;
+                    tracing::debug!(hook = hook.name(), cpu, ring, errors, "events were lost");
                     lost(hook.name(), u32::try_from(cpu).ok(), count);
                 }
             }

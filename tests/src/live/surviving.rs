@@ -6,10 +6,51 @@ use std::time::{Duration, Instant};
 use monitor::model::{CredentialState, DetectionId};
 
 use super::daemon::{Daemon, Place, patiently};
-use super::host::{Account, SshKey, act, command, run};
+use super::host::{Account, Partner, SshKey, act, command, python, run};
 use super::turn::shared;
 
 const READ: DetectionId = DetectionId::RetiredCredentialRead;
+
+/// Holds the database's lock for writing until it is told to go.
+const LOCK: &str = "import sqlite3, sys\n\
+    lock = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)\n\
+    lock.execute('BEGIN IMMEDIATE')\n\
+    print('locked', flush=True)\n\
+    sys.stdin.readline()\n\
+    lock.execute('ROLLBACK')";
+
+#[test]
+fn a_database_that_does_not_answer_holds_up_no_alert() {
+    let _host = shared();
+    let place = Place::new();
+    let key = SshKey::ed25519(place.root().join("deploy"));
+    let _daemon = Daemon::start(&place);
+    place.retire(&key.path);
+    let database = place.state().join("credwatch.db");
+    let lock = Partner::start(&mut python(LOCK, &[&database]));
+    let readers = [
+        "cat",
+        "head",
+        "tail",
+        "md5sum",
+        "sha256sum",
+        "od",
+        "wc",
+        "sort",
+    ];
+    let mut shown = Vec::new();
+    for reader in readers {
+        let done = run(&mut command(reader, &[&key.path]));
+        shown.push(place.wait(reader, done.is(READ)).alert_id);
+    }
+    drop(lock.finish());
+    place.until("all are stored", || {
+        let stored = place.stored_alerts();
+        shown
+            .iter()
+            .all(|id| stored.iter().any(|of| of.alert_id == *id))
+    });
+}
 
 #[test]
 fn nothing_that_was_shown_is_lost_by_kill_9() {

@@ -122,13 +122,11 @@ impl<O: Output> Core<O> {
 
     /// Whether a file is no longer where it was found, and it is known where it went, or that it is deleted:
     /// a look that took its time must not bring back the path that the file has left meanwhile.
-    fn has_left(&mut self, located: &LocatedFile) -> bool {
+    fn has_left(&self, located: &LocatedFile) -> bool {
         let (file, path) = (located.file, &located.path);
         if look::is(path, file) {
             return false;
         }
-        // Nobody else may tell that it has left.
-        self.look_there_again(path);
         !self.other_paths(file, path).is_empty() || self.followed.is_past(located)
     }
 
